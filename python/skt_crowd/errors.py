@@ -1,0 +1,13 @@
+"""Errors that a person can act on: the command line prints their message on one line and exits with their code."""
+
+
+class SktError(Exception):
+    """Something outside the program is wrong: a file, a data set, a checkpoint, the disk. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(SktError):
+    """The request itself is wrong: an argument, an option, a recipe. Exit code 2."""
+
+    exit_code = 2

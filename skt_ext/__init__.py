@@ -1,0 +1,1 @@
+"""Fused losses and density maps of Structured Knowledge Transfer for PyTorch."""
