@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
+from skt_crowd.data.crops import TrainingCrop
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation import Evaluation
 from skt_crowd.models import CrowdCounter, save_model
@@ -49,7 +50,7 @@ class TrainingLoop:
     def __init__(
         self,
         objective: Objective,
-        crops: Dataset[tuple[Tensor, Tensor, float]],
+        crops: Dataset[TrainingCrop],
         evaluate: Callable[[CrowdCounter], Evaluation] | None,
         recipe: Recipe,
         folder: RunFolder,

@@ -98,19 +98,11 @@ class SigmaSettings(Section):
     value: float = Field(default=15.0, gt=0)
 
 
-class SyntheticSettings(Section):
-    """Rendered crowds, for ``kind: synthetic``."""
-
-    images: int = Field(default=64, ge=1)
-    height: int = Field(default=128, ge=16)
-    width: int = Field(default=128, ge=16)
-    seed: int = Field(default=0, ge=0)
-
-
 class DataSettings(Section):
     """Images with points, their split into training and selection, and how crops are made."""
 
     kind: Literal["shanghaitech", "ucf_cc_50", "folder", "synthetic"]
+    # The folder of the data set; synthetic crowds have none.
     root: str | None = None
     split: str = "train"
     # Part of the split that is not trained on but chooses the best checkpoint; 0 trains on everything and chooses none.
@@ -122,7 +114,8 @@ class DataSettings(Section):
     flip_probability: float = Field(default=0.5, ge=0, le=1)
     boundary: Literal["conserve", "clip"] = "conserve"
     sigma: SigmaSettings = SigmaSettings()
-    synthetic: SyntheticSettings = SyntheticSettings()
+    # Options of the kind: {part: A} for shanghaitech, {length: 64, height: 128, ...} for synthetic.
+    options: dict[str, bool | int | float | str] = {}
 
     @model_validator(mode="after")
     def _one_selection(self) -> DataSettings:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,11 @@ from rich.console import Console
 
 from skt_crowd.distillation.distiller import Distiller
 from skt_crowd.errors import UsageError
-from skt_crowd.evaluation import Evaluation, evaluate
+from skt_crowd.evaluation import Evaluation, evaluate, write_csv
 from skt_crowd.models import CrowdCounter, build_model, initialize_from_vgg16, load_model
 from skt_crowd.models.atomic import atomic_write
 from skt_crowd.models.precision import resolve_precision
+from skt_crowd.training.device import choose_device
 from skt_crowd.training.environment import describe_environment
 from skt_crowd.training.loop import Objective, TrainingLoop
 from skt_crowd.training.recipe import ModelSettings, Recipe
@@ -72,17 +71,6 @@ def run_recipe(
     results = _results(recipe, loop, selection, judge(model, None) if selection else None, folder)
     _write_json(folder.results, results)
     return results
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is a device, else the CPU.
-
-    Raises:
-        UsageError: CUDA was asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("training.device: cuda was asked for, but torch sees no CUDA device")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def build_student(settings: ModelSettings) -> CrowdCounter:
@@ -145,7 +133,7 @@ def _results(
         "checkpoint": str(folder.model().relative_to(folder.path)),
     }
     if selection is not None and evaluation is not None:
-        write_predictions(folder.predictions, evaluation)
+        write_csv(folder.predictions, evaluation)
         results |= {
             "selected_on": selection.description,
             "best_step": loop.state.best["step"] if loop.state.best else None,
@@ -154,17 +142,6 @@ def _results(
             "rmse": evaluation.rmse,
         }
     return results
-
-
-def write_predictions(path: Path, evaluation: Evaluation) -> None:
-    """One line an image: name, size in pixels, people annotated and predicted, and the difference."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["name", "height", "width", "actual", "predicted", "error"])
-    for image in evaluation.images:
-        error = image.predicted - image.actual
-        table.writerow([image.name, image.height, image.width, image.actual, f"{image.predicted:.3f}", f"{error:.3f}"])
-    atomic_write(path, lambda stream: stream.write(text.getvalue().encode()))
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skt_crowd.data import CrowdDataset, SigmaRule, TrainingCrops, hold_out, open_dataset
-from skt_crowd.errors import UsageError
 from skt_crowd.training.recipe import DataSettings, Recipe
 
 
@@ -22,15 +21,16 @@ class Selection:
 
 def open_split(data: DataSettings, split: str) -> CrowdDataset:
     """One split of the recipe's data."""
-    options = data.synthetic.model_dump() if data.kind == "synthetic" else {}
-    return open_dataset(data.kind, Path(data.root) if data.root is not None else None, split=split, **options)
+    root = Path(data.root) if data.root is not None else None
+    return open_dataset(data.kind, root, split=split, **data.options)
 
 
 def open_training_data(recipe: Recipe, stride: int) -> tuple[TrainingCrops, Selection | None]:
     """Crops to train on, and the selection images or None where the recipe asks for none.
 
     Raises:
-        UsageError: a split too small to hold anything out.
+        UsageError: no such split, or one too small to hold anything out.
+        SktError: the data on the disk is at fault.
     """
     data = recipe.data
     dataset = open_split(data, data.split)
@@ -42,11 +42,6 @@ def open_training_data(recipe: Recipe, stride: int) -> tuple[TrainingCrops, Sele
         selection = Selection(other, range(len(other)), f"all {len(other)} images of split {data.selection_split}")
     elif data.held_out_fraction > 0:
         training, chosen = hold_out(dataset.names, data.held_out_fraction, data.held_out_seed)
-        if not training or not chosen:
-            raise UsageError(
-                f"data.held_out_fraction: {data.held_out_fraction} of {len(dataset)} images leaves "
-                f"{len(training)} to train on and {len(chosen)} to choose with; both need one"
-            )
         text = f"{len(chosen)} held-out images of {len(dataset)} of split {data.split} (seed {data.held_out_seed})"
         selection = Selection(dataset, chosen, text)
     crops = TrainingCrops(
