@@ -173,14 +173,14 @@ def test_rates_people_type(given: float | str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["a quarter", "", "1/0", "1/", True, None, [0.5], float("nan"), float("inf")]
+    "given", ["a quarter", "", "1/0", "1/", "1e400", True, None, [0.5], float("nan"), float("inf")]
 )
 def test_rates_that_are_no_numbers(given: object) -> None:
     with pytest.raises(UsageError, match=r"^channel_preservation_rate: expected "):
         parse_rate(given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("given", [0, "0", -0.25, 1.01, "5/4", "1e400"])
+@pytest.mark.parametrize("given", [0, "0", -0.25, 1.01, "5/4"])
 def test_rates_out_of_range(given: float | str) -> None:
     message = f"channel_preservation_rate: expected more than 0 and at most 1, got {given!r}"
     with pytest.raises(UsageError) as error:
