@@ -21,7 +21,7 @@ from skt_crowd.models.precision import autocast_for
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The count of one image: predicted (the sum of the map) and actual (the number of points inside the image)."""
+    """The count of one image: predicted (the sum of its map) and actual (the number of its points)."""
 
     name: str
     predicted: float
@@ -37,7 +37,7 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Counts of a set of images and their errors: MAE and RMSE in people, NAE as a share of the people (eq. 9)."""
+    """Counts of a set of images and their errors: MAE and RMSE in people (eq. 9), NAE as a share."""
 
     images: tuple[ImageResult, ...]
 

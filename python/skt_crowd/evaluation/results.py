@@ -15,7 +15,7 @@ from skt_crowd.models.atomic import atomic_write
 def write_json(
     path: Path, evaluation: Evaluation, context: Mapping[str, str | int | float] | None = None
 ) -> None:
-    """Errors, number of images and of people, and ``context`` (model, data set, precision ...), as one JSON object.
+    """Errors, numbers of images and people, and ``context`` (model, data set ...), as one JSON object.
 
     A value that is not a number (the NAE of images without people) is written as null. Atomic.
 

@@ -57,9 +57,7 @@ def initialize_from_vgg16(model: "CrowdCounter", source: Path | str) -> None:
     names = {name: f"features.{name}" for name in frontend.state_dict()}
     chosen = {name: weights[theirs] for name, theirs in names.items() if theirs in weights}
     if not chosen:
-        raise SktError(
-            f"{origin}: expected VGG-16 weights named features.0.weight ..., found {_some(weights)}"
-        )
+        raise SktError(f"{origin}: expected VGG-16's features.0.weight ..., found {_some(weights)}")
     copy_weights(frontend, chosen, origin)
 
 

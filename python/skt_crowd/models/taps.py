@@ -69,7 +69,7 @@ class FeatureTaps:
         silent = [path for path in self.paths if path not in self._captured]
         if silent:
             raise UsageError(
-                f"FeatureTaps: no output yet from {', '.join(silent)}: call the model inside the block"
+                f"FeatureTaps: no output from {', '.join(silent)}: call the model inside the block"
             )
         return [self._captured[path] for path in self.paths]
 

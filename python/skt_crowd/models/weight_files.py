@@ -96,12 +96,13 @@ def one_line(error: BaseException) -> str:
 
 def _read_pytorch(path: Path) -> dict[str, torch.Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # torch reads an open file by its content, a path also by its suffix
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise SktError(
             f"{path}: not a weights file, or one that holds more than tensors and would run code to load"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except Exception as error:  # damaged files raise nearly anything, struct.error for one
         raise SktError(f"{path}: not a complete PyTorch file: {one_line(error)}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
