@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import typer
 
-from skt_crowd.cli.count import count
-from skt_crowd.cli.demo import demo
+#from skt_crowd.cli.count import count
+#from skt_crowd.cli.demo import demo
 from skt_crowd.cli.distill import distill
 from skt_crowd.cli.doctor import doctor
 from skt_crowd.cli.evaluate import evaluate
-from skt_crowd.cli.prepare import prepare
+#from skt_crowd.cli.prepare import prepare
 from skt_crowd.cli.report import report
 from skt_crowd.cli.train import train
 from skt_crowd.errors import SktError
@@ -21,10 +21,10 @@ from skt_crowd.errors import SktError
 HELP = """
 Count crowds with small networks that learned from large ones (Structured Knowledge Transfer).
 
-A first look, without any data:  [bold]skt demo --quick --output demo-run[/bold]
+A first look, without any data:  `skt demo --quick --output demo-run`
 
-On your own images:  [bold]skt train[/bold] a teacher, [bold]skt distill[/bold] a student 16 times smaller from it,
-[bold]skt count[/bold] people with the student. [bold]skt doctor[/bold] says what this machine can do.
+On your own images:  `skt train` a teacher, `skt distill` a student 16 times smaller from it,
+`skt count` people with the student. `skt doctor` says what this machine can do.
 """
 
 app = typer.Typer(
@@ -32,16 +32,16 @@ app = typer.Typer(
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(distill)
-app.command(rich_help_panel="Train")(prepare)
+#app.command(rich_help_panel="Train")(prepare)
 app.command(rich_help_panel="Use")(evaluate)
-app.command(rich_help_panel="Use")(count)
+#app.command(rich_help_panel="Use")(count)
 app.command(rich_help_panel="Use")(report)
-app.command(rich_help_panel="Look around")(demo)
+#app.command(rich_help_panel="Look around")(demo)
 app.command(rich_help_panel="Look around")(doctor)
 
 

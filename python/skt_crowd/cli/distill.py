@@ -36,10 +36,10 @@ def distill(
 ) -> None:
     """Distil a trained teacher into a student with a fraction of its channels.
 
-    Example:  [bold]skt distill csrnet_part_a_distill --teacher teacher.safetensors --data part_A --output runs/student[/bold]
+    Example:  `skt distill csrnet_part_a_distill --teacher teacher.safetensors --data part_A --output runs/student`
 
     The student learns from the points and from the teacher's features, the relations between them, and its maps. The
-    recipe holds the weight of each term: [bold]--set transfer.inter=0[/bold] leaves the relations out.
+    recipe holds the weight of each term: `--set transfer.inter=0` leaves the relations out.
     """
     from skt_crowd.cli.carry_out import carry_out
 

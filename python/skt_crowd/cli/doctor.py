@@ -6,7 +6,7 @@ from __future__ import annotations
 def doctor() -> None:
     """Say what is installed, compiled and used here, and what would make it faster.
 
-    Example:  [bold]skt doctor[/bold]
+    Example:  `skt doctor`
 
     Nothing is changed. The exit code is 0 also where advice is given: everything works without following it.
     """

@@ -56,7 +56,7 @@ def evaluate(
 ) -> None:
     """Count every image and compare with its points: MAE and RMSE in people, NAE as a share.
 
-    Example:  [bold]skt evaluate runs/student --data-kind shanghaitech --data part_A --split train --held-out[/bold]
+    Example:  `skt evaluate runs/student --data-kind shanghaitech --data part_A --split train --held-out`
 
     Whole images are counted, one at a time, and the truth is the number of annotated points, never the sum of a map.
     """

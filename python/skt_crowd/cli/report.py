@@ -13,7 +13,7 @@ def report(
 ) -> None:
     """Write report.md and the pictures of a run again, from what lies in its folder.
 
-    Example:  [bold]skt report runs/student[/bold]
+    Example:  `skt report runs/student`
 
     The data and, for a distilled student, the teacher must still be where the recipe says; without them the report says
     which pictures are missing.

@@ -27,7 +27,7 @@ def train(
 ) -> None:
     """Train a counter from images and points: a teacher, or a student without transfer.
 
-    Example:  [bold]skt train csrnet_part_a_teacher --data part_A --output runs/teacher --steps 2000[/bold]
+    Example:  `skt train csrnet_part_a_teacher --data part_A --output runs/teacher --steps 2000`
 
     The run folder holds the resolved recipe, metrics, checkpoints, predictions and a report.md with pictures. The best checkpoint
     is chosen on a part of the training images that is not trained on. A run that was stopped goes on with --resume.

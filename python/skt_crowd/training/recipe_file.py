@@ -116,7 +116,8 @@ def _override(content: dict[str, Any], text: str) -> str:
 def _first_problem(error: ValidationError, source: str, overridden: set[str]) -> str:
     """The first of pydantic's findings as ``source: key: what was expected, what came``, and how many more there are."""
     findings = error.errors(include_url=False)
-    finding = findings[0]
+    # A misspelt key is found twice, as unknown and as missing; the first says more.
+    finding = min(findings, key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in finding["loc"])
     where = f"--set {key}" if key in overridden else f"{source}: {key}" if key else source
     kind, value = finding["type"], finding["input"]
