@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from skt_crowd.data import CrowdDataset, normalize_image
+from skt_crowd.data.images import normalize_image
+from skt_crowd.data.samples import CrowdDataset
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation.metrics import (
     mean_absolute_error,
@@ -121,7 +122,7 @@ def predict(
     batch = batch.to(device).contiguous(memory_format=torch.channels_last)  # convolutions are faster this way
     with evaluation_mode(model), torch.inference_mode(), autocast_for(precision, device):
         density: torch.Tensor = model(batch)  # (1, 1, h, w)
-    result: np.ndarray = density[0, 0].float().cpu().numpy()
+    result: np.ndarray = density[0, 0].detach().float().cpu().numpy()
     return result
 
 
