@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-#from skt_crowd.cli.count import count
+from skt_crowd.cli.count import count
 #from skt_crowd.cli.demo import demo
 from skt_crowd.cli.distill import distill
 from skt_crowd.cli.doctor import doctor
@@ -39,7 +39,7 @@ app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(distill)
 #app.command(rich_help_panel="Train")(prepare)
 app.command(rich_help_panel="Use")(evaluate)
-#app.command(rich_help_panel="Use")(count)
+app.command(rich_help_panel="Use")(count)
 app.command(rich_help_panel="Use")(report)
 #app.command(rich_help_panel="Look around")(demo)
 app.command(rich_help_panel="Look around")(doctor)
