@@ -34,7 +34,7 @@ def features(count: int, channels: int) -> list[np.ndarray]:
 
 
 def draw_comparison(path: Path) -> None:
-    save_comparison(path, [comparison(40, 64), comparison(1, 1), comparison(900, 2)])
+    save_comparison(path, [comparison(1, 1), comparison(900, 2)])
 
 
 def draw_scatter(path: Path) -> None:
@@ -61,7 +61,8 @@ def test_a_png_of_readable_size_with_something_on_it(tmp_path: Path, draw: Calla
         assert picture.format == "PNG"
         assert min(picture.size) > 150
         assert max(picture.size) < 4000
-        colours = np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)
+        colours = picture.convert("RGB").getcolors(1 << 24)
+    assert colours is not None
     assert len(colours) > 50
     assert [entry.name for entry in path.parent.iterdir()] == ["picture.png"]
 
