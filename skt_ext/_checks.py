@@ -67,7 +67,7 @@ def check_number(name: str, value: Any, *, positive: bool) -> None:
     """A finite number above zero, or not below it."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not 0 <= value < math.inf or (positive and value == 0):
+    if not 0 <= float(value) < math.inf or (positive and value == 0):
         raise ValueError(
             f"{name} must be finite and {'above 0' if positive else 'at least 0'}, got {value!r}"
         )
