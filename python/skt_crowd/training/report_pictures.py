@@ -23,7 +23,7 @@ from skt_crowd.evaluation.pictures import (
 )
 from skt_crowd.models import CrowdCounter, FeatureTaps, load_model
 from skt_crowd.training.metrics import read_metrics
-from skt_crowd.training.recipe import Recipe
+from skt_crowd.training.recipe import DataSettings, Recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import open_split
 
@@ -58,6 +58,22 @@ def draw_pictures(folder: RunFolder, recipe: Recipe) -> tuple[list[Picture], lis
     return pictures, missing
 
 
+def hard_map(sample: CrowdSample, data: DataSettings, stride: int) -> np.ndarray:
+    """The target (h, w) in people per cell that training would use for the whole image."""
+    rule = SigmaRule(**data.sigma.model_dump())
+    shape = sample.image.shape[0], sample.image.shape[1]
+    target = make_target(sample.points, rule.widths(sample.points), shape, stride=stride, boundary=data.boundary)
+    return target.numpy()
+
+
+def features_at_levels(model: CrowdCounter, image: np.ndarray) -> list[np.ndarray]:
+    """The features (C, h, w) of ``LEVELS`` for one image (H, W, 3)."""
+    paths = [model.tap_paths("paper")[place] for place in LEVELS]
+    with evaluation_mode(model), torch.no_grad(), FeatureTaps(model, paths) as taps:
+        model(normalize_image(image).unsqueeze(0))
+    return [feature[0].float().numpy() for feature in taps.features]
+
+
 def _draw_losses(folder: RunFolder) -> Picture:
     records = read_metrics(folder.metrics, "train")
     names = [name for name in records[0] if name not in NOT_LOSSES]
@@ -82,15 +98,9 @@ def _draw_counts(folder: RunFolder) -> Picture:
 def _draw_maps(
     folder: RunFolder, recipe: Recipe, samples: list[CrowdSample], models: dict[str, CrowdCounter]
 ) -> Picture:
-    rule = SigmaRule(**recipe.data.sigma.model_dump())
     rows = []
     for sample in samples:
-        shape = sample.image.shape[0], sample.image.shape[1]
-        stride = models["student"].output_stride
-        hard = make_target(
-            sample.points, rule.widths(sample.points), shape, stride=stride, boundary=recipe.data.boundary
-        )
-        maps = {"hard, from points": hard.numpy()}
+        maps = {"hard, from points": hard_map(sample, recipe.data, models["student"].output_stride)}
         if "teacher" in models:
             maps["soft, of the teacher"] = predict(models["teacher"], sample.image)
         maps["predicted"] = predict(models["student"], sample.image)
@@ -100,22 +110,13 @@ def _draw_maps(
 
 
 def _draw_features(folder: RunFolder, sample: CrowdSample, models: dict[str, CrowdCounter]) -> Picture:
-    features = {name: _features(model, sample.image) for name, model in models.items()}
-    ordered = {name: features[name] for name in ("teacher", "student")}
+    ordered = {name: features_at_levels(models[name], sample.image) for name in ("teacher", "student")}
     save_feature_means(folder.plots / "features.png", sample.image, list(LEVELS.values()), ordered)
     return Picture(
         "Features",
         "features.png",
         "Mean over the channels at three levels (Fig. 3 of the paper); r is the correlation with the teacher's.",
     )
-
-
-def _features(model: CrowdCounter, image: np.ndarray) -> list[np.ndarray]:
-    """The features (C, h, w) of ``LEVELS`` for one image."""
-    paths = [model.tap_paths("paper")[place] for place in LEVELS]
-    with evaluation_mode(model), torch.no_grad(), FeatureTaps(model, paths) as taps:
-        model(normalize_image(image).unsqueeze(0))
-    return [feature[0].float().numpy() for feature in taps.features]
 
 
 def _models(folder: RunFolder, recipe: Recipe) -> dict[str, CrowdCounter]:
