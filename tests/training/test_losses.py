@@ -1,7 +1,6 @@
 """The loss of counts in squares against a sum written out."""
 
 import torch
-
 from skt_crowd.training.losses import cell_count_loss
 
 
@@ -18,7 +17,9 @@ def test_mean_over_images_or_sum() -> None:
     predicted, target = torch.rand(3, 1, 4, 5), torch.rand(3, 1, 4, 5)
     singles = [cell_count_loss(predicted[i : i + 1], target[i : i + 1], 2) for i in range(3)]
     torch.testing.assert_close(cell_count_loss(predicted, target, 2), torch.stack(singles).mean())
-    torch.testing.assert_close(cell_count_loss(predicted, target, 2, reduction="sum"), torch.stack(singles).sum())
+    torch.testing.assert_close(
+        cell_count_loss(predicted, target, 2, reduction="sum"), torch.stack(singles).sum()
+    )
 
 
 def test_gradient_is_the_sign_of_each_square() -> None:

@@ -5,7 +5,6 @@ import io
 from pathlib import Path
 
 import pytest
-
 from skt_crowd.errors import SktError
 from skt_crowd.training.metrics import MetricsLog, read_metrics
 
@@ -39,10 +38,9 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "m.jsonl"
-    with (
-        pytest.raises(SktError, match=f"{path}: cannot write metrics: No space left on device"),
-        MetricsLog(path, tmp_path / "events") as log,
-    ):
-        log._file.close()
-        log._file = Full()
+    log = MetricsLog(path, tmp_path / "events")
+    log._file.close()
+    log._file = Full()
+    with pytest.raises(SktError, match=f"{path}: cannot write metrics: No space left on device"):
         log.write("train", 1, loss=0.5)
+    log.close()

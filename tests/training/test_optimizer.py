@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from torch import nn
-
 from skt_crowd.errors import UsageError
 from skt_crowd.models import build_model
 from skt_crowd.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from skt_crowd.training.recipe import OptimizerSettings
+from torch import nn
 
 
 def test_warm_up_then_cosine_to_zero() -> None:
@@ -50,7 +49,9 @@ def test_every_optimizer_owns_student_and_embeddings(name: str) -> None:
 
 
 def test_a_path_without_parameters_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no parameters under 'front'; it has backend, frontend, output_layer"):
+    with pytest.raises(
+        UsageError, match=r"no parameters under 'front'; it has backend, frontend, output_layer"
+    ):
         build_optimizer(OptimizerSettings(learning_rate_scales={"front": 0.5}), build_model("csrnet", "1/16"))
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from skt_crowd.errors import UsageError
 from skt_crowd.training.recipe_file import (
     absolute_paths,
@@ -33,7 +32,12 @@ def message(path: Path | str, *overrides: str) -> str:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipes_of_the_package_are_valid(name: str) -> None:
-    assert load_recipe(name, ["teacher.checkpoint=t.safetensors"] if "transfer" in read(name) else []).training.steps > 0
+    assert (
+        load_recipe(
+            name, ["teacher.checkpoint=t.safetensors"] if "transfer" in read(name) else []
+        ).training.steps
+        > 0
+    )
 
 
 def read(name: str) -> dict[str, object]:
@@ -48,7 +52,11 @@ def read(name: str) -> dict[str, object]:
 def test_student_and_distill_recipes_differ_only_in_the_transfer() -> None:
     student = load_recipe("csrnet_part_a_student")
     distill = load_recipe("csrnet_part_a_distill", ["teacher.checkpoint=t"])
-    assert {key.split(" ")[0].split(".")[0] for key in differing_keys(student, distill)} == {"kind", "teacher", "transfer"}
+    assert {key.split(" ")[0].split(".")[0] for key in differing_keys(student, distill)} == {
+        "kind",
+        "teacher",
+        "transfer",
+    }
 
 
 def test_a_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
@@ -60,7 +68,11 @@ def test_a_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
 def test_overrides_reach_missing_sections_and_read_yaml(tmp_path: Path) -> None:
     recipe = load_recipe(
         write(tmp_path, MINIMAL),
-        ["optimizer.learning_rate=1e-3", "optimizer.learning_rate_scales={frontend.0: 0}", "data.options.length=3"],
+        [
+            "optimizer.learning_rate=1e-3",
+            "optimizer.learning_rate_scales={frontend.0: 0}",
+            "data.options.length=3",
+        ],
     )
     assert recipe.optimizer.learning_rate == 1e-3
     assert recipe.optimizer.learning_rate_scales == {"frontend.0": 0.0}
@@ -78,19 +90,34 @@ def test_overrides_reach_missing_sections_and_read_yaml(tmp_path: Path) -> None:
         ({"optimizer": {"learning_rate": float("nan")}}, "optimizer.learning_rate: expected a finite number"),
         ({"kind": "destill"}, "kind: expected 'train' or 'distill', came 'destill'"),
         ({"kind": "distill"}, "kind: distill needs a section transfer"),
-        ({"kind": "distill", "transfer": {}}, "kind: distill needs teacher.checkpoint, a file (or --teacher FILE)"),
+        (
+            {"kind": "distill", "transfer": {}},
+            "kind: distill needs teacher.checkpoint, a file (or --teacher FILE)",
+        ),
         ({"transfer": {}}, "teacher and transfer belong to kind: distill, came kind: train"),
         (
             {"model": {"channel_preservation_rate": "4/1"}},
             "model.channel_preservation_rate: expected more than 0 and at most 1, got '4/1'",
         ),
-        ({"model": {"initialization": "vgg16"}}, "model: initialization: vgg16 needs initial_weights, a file"),
+        (
+            {"model": {"initialization": "vgg16"}},
+            "model: initialization: vgg16 needs initial_weights, a file",
+        ),
         ({"model": {"initial_weights": "w.pth"}}, "is not used by initialization: kaiming"),
         (
-            {"model": {"initialization": "vgg16", "initial_weights": "w", "channel_preservation_rate": "1/2"}},
+            {
+                "model": {
+                    "initialization": "vgg16",
+                    "initial_weights": "w",
+                    "channel_preservation_rate": "1/2",
+                }
+            },
             "model: initialization: vgg16 fits channel_preservation_rate 1 only",
         ),
-        ({"data": {"kind": "synthetic", "selection_split": "test"}}, "give held_out_fraction or selection_split, not both"),
+        (
+            {"data": {"kind": "synthetic", "selection_split": "test"}},
+            "give held_out_fraction or selection_split, not both",
+        ),
         ({"data": None}, "data: "),
         ({"optimizer": {"momentum": 0.9}}, "momentum is for name: sgd only, came name: adam"),
     ],
@@ -110,7 +137,9 @@ def test_a_missing_section_is_named(tmp_path: Path) -> None:
 def test_a_mistake_of_an_override_names_the_override(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL)
     assert message(path, "training.batch_size=0").startswith("--set training.batch_size: expected greater")
-    assert message(path, "training.stepz=1").startswith("--set training.stepz: unknown key; did you mean training.steps?")
+    assert message(path, "training.stepz=1").startswith(
+        "--set training.stepz: unknown key; did you mean training.steps?"
+    )
     assert message(path, "training.steps") == (
         "--set training.steps: expected section.key=value, for example training.steps=200"
     )
@@ -120,7 +149,9 @@ def test_a_mistake_of_an_override_names_the_override(tmp_path: Path) -> None:
 
 def test_files_that_are_no_recipe(tmp_path: Path) -> None:
     missing = tmp_path / "csrnet_part_a_techer.yaml"
-    assert message(missing).startswith(f"{missing}: no such recipe file; recipes by name: csrnet_part_a_teacher")
+    assert message(missing).startswith(
+        f"{missing}: no such recipe file; recipes by name: csrnet_part_a_teacher"
+    )
     assert message(write(tmp_path, "just words")).endswith("came 'just words'")
     assert "line 2" in message(write(tmp_path, "kind: train\n  data: [\n"))
     assert "not UTF-8 text" in message(binary(tmp_path))

@@ -1,4 +1,4 @@
-"""Runs on rendered crowds: they learn, they are repeatable, they go on after a stop, and they refuse what is wrong."""
+"""Runs on rendered crowds: they learn, repeat, go on after a stop, and refuse what is wrong."""
 
 import errno
 import json
@@ -11,8 +11,6 @@ import pytest
 import torch
 from rich.console import Console
 from runs import distillation, recipe
-from torch import Tensor
-
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.models import build_model, load_model, save_model
 from skt_crowd.training import loop
@@ -20,6 +18,7 @@ from skt_crowd.training.metrics import read_metrics
 from skt_crowd.training.recipe import Recipe
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
+from torch import Tensor
 
 
 @pytest.fixture
@@ -60,7 +59,9 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, quiet: Console) -> None:
 
 
 def test_training_reduces_the_loss(tmp_path: Path, quiet: Console) -> None:
-    run_recipe(recipe(training={"steps": 60, "log_every": 10, "evaluate_every": 60}), tmp_path / "run", console=quiet)
+    run_recipe(
+        recipe(training={"steps": 60, "log_every": 10, "evaluate_every": 60}), tmp_path / "run", console=quiet
+    )
     losses = [record["loss"] for record in read_metrics(tmp_path / "run" / "metrics.jsonl", "train")]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -127,19 +128,30 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     # Checkpoints at 4 and 8, records every 3 steps: a checkpoint falls between two records.
     plan = distillation(
         teacher,
-        training={"steps": 9, "checkpoint_every": 4, "log_every": 3, "evaluate_every": 2, "average_weights": 0.9},
+        training={
+            "steps": 9,
+            "checkpoint_every": 4,
+            "log_every": 3,
+            "evaluate_every": 2,
+            "average_weights": 0.9,
+        },
         optimizer={"learning_rate": 1e-3, "schedule": "cosine", "gradient_clip": 10.0},
     )
     run_recipe(plan, tmp_path / "whole", console=quiet)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_at(patch, stopped_at)
+    kill_at(monkeypatch, stopped_at)
+    with pytest.raises(Killed):
         run_recipe(plan, tmp_path / "stopped", console=quiet)
+    monkeypatch.undo()
     run_recipe(plan, tmp_path / "stopped", resume=True, console=quiet)
     for name in ("final", "best"):
         file = f"checkpoints/{name}.safetensors"
         assert same(tmp_path / "whole" / file, tmp_path / "stopped" / file)
-    assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "stopped/metrics.jsonl").read_bytes()
-    assert (tmp_path / "whole/predictions.csv").read_bytes() == (tmp_path / "stopped/predictions.csv").read_bytes()
+    assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (
+        tmp_path / "stopped/metrics.jsonl"
+    ).read_bytes()
+    assert (tmp_path / "whole/predictions.csv").read_bytes() == (
+        tmp_path / "stopped/predictions.csv"
+    ).read_bytes()
     environment = json.loads((tmp_path / "stopped/environment.json").read_text())
     assert [again["from_step"] for again in environment["continued"]] == [stopped_at // 4 * 4]
 
@@ -164,7 +176,7 @@ def test_resume_from_a_damaged_state_is_refused(tmp_path: Path, quiet: Console) 
 
 
 def test_resume_needs_a_run(tmp_path: Path, quiet: Console) -> None:
-    with pytest.raises(UsageError, match="not a run folder: it has no recipe.yaml"):
+    with pytest.raises(UsageError, match=r"not a run folder: it has no recipe\.yaml"):
         run_recipe(recipe(), tmp_path, resume=True, console=quiet)
 
 
@@ -181,7 +193,10 @@ def test_an_output_that_exists_is_left_alone(tmp_path: Path, quiet: Console) -> 
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
-        ({"teacher": {"checkpoint": "/no/such.safetensors"}}, "/no/such.safetensors: cannot be read: No such file"),
+        (
+            {"teacher": {"checkpoint": "/no/such.safetensors"}},
+            "/no/such.safetensors: cannot be read: No such file",
+        ),
         ({"model": {"name": "vgg"}}, "model: expected one of"),
         ({"data": {"options": {"colour": 1}}}, "no option colour"),
         ({"data": {"kind": "folder", "root": None, "options": {}}}, "needs its folder"),
@@ -205,7 +220,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         return losses if self.state.step < 4 else {name: value * math.nan for name, value in losses.items()}
 
     monkeypatch.setattr(loop.TrainingLoop, "_step", diverge)
-    with pytest.raises(SktError, match=r"the loss is not finite within 2 steps up to 6 .*last.pt is the last good checkpoint"):
+    with pytest.raises(
+        SktError, match=r"the loss is not finite within 2 steps up to 6 .*last.pt is the last good checkpoint"
+    ):
         run_recipe(recipe(), tmp_path / "run", console=quiet)
     last = torch.load(tmp_path / "run/checkpoints/last.pt", weights_only=True)
     assert last["progress"]["step"] == 4
@@ -229,7 +246,11 @@ def test_a_run_starts_from_a_checkpoint(tmp_path: Path, quiet: Console) -> None:
     start = tmp_path / "first/checkpoints/final.safetensors"
 
     def from_checkpoint(rate: str) -> Recipe:
-        model = {"channel_preservation_rate": rate, "initialization": "checkpoint", "initial_weights": str(start)}
+        model = {
+            "channel_preservation_rate": rate,
+            "initialization": "checkpoint",
+            "initial_weights": str(start),
+        }
         return recipe(model=model, optimizer={"learning_rate": 1e-12}, training={"steps": 1})
 
     run_recipe(from_checkpoint("1/16"), tmp_path / "second", console=quiet)
@@ -263,7 +284,9 @@ def test_a_full_disk_leaves_the_old_checkpoint(
 
     monkeypatch.setattr(os, "fsync", full_from_the_second)
     plan = recipe(training={"evaluate_every": 100})
-    with pytest.raises(SktError, match=r"run/checkpoints/\w+\.\w+: cannot be written: No space left on device"):
+    with pytest.raises(
+        SktError, match=r"run/checkpoints/\w+\.\w+: cannot be written: No space left on device"
+    ):
         run_recipe(plan, tmp_path / "run", console=quiet)
     assert torch.load(last, weights_only=True)["progress"]["step"] == 4
     assert [path.name for path in last.parent.iterdir()] == ["last.pt"]

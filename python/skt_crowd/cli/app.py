@@ -48,7 +48,9 @@ app.command(rich_help_panel="Look around")(doctor)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``skt`` and exit: 0 done, 1 something outside is wrong, 2 the request is wrong, 130 interrupted."""
     try:
-        code = app(args=None if arguments is None else list(arguments), prog_name="skt", standalone_mode=False)
+        code = app(
+            args=None if arguments is None else list(arguments), prog_name="skt", standalone_mode=False
+        )
         sys.exit(code if isinstance(code, int) else 0)
     except SktError as error:
         _stop(str(error), error.exit_code)

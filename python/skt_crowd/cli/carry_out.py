@@ -23,7 +23,8 @@ def carry_out(kind: str, recipe_name: str, overrides: list[str], output: Path, *
     results = run_recipe(recipe, output, resume=resume, console=console)
     if "mae" in results:
         console.print(
-            f"MAE {results['mae']:.2f}  RMSE {results['rmse']:.2f}  on {results['selected_on']}", highlight=False
+            f"MAE {results['mae']:.2f}  RMSE {results['rmse']:.2f}  on {results['selected_on']}",
+            highlight=False,
         )
     report = write_report(RunFolder.open(output))
     console.print(

@@ -13,25 +13,36 @@ def count(
         list[Path], typer.Argument(metavar="IMAGE...", help="Photographs: JPEG, PNG, ...", show_default=False)
     ],
     model: Annotated[
-        Path, typer.Option("--model", "-m", help="Weights of a counter, or the folder of a run.", show_default=False)
+        Path,
+        typer.Option(
+            "--model", "-m", help="Weights of a counter, or the folder of a run.", show_default=False
+        ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for an overlay picture of each image and counts.json.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for an overlay picture of each image and counts.json.",
+            show_default=False,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")
+    ] = False,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False)
+        int | None,
+        typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False),
     ] = None,
 ) -> None:
     """Count the people in photographs of any size.
 
     Example:  `skt count square.jpg station.jpg --model student.safetensors --output counted`
 
-    Prints the number of people for each image. With --output, each image is also drawn with the crowd as heat, and
-    counts.json holds the numbers. An output folder that holds other files is left alone.
+    Prints the number of people for each image. With --output, each image is also drawn with the crowd as
+    heat, and counts.json holds the numbers. An output folder that holds other files is left alone.
     """
     import torch
     from rich.console import Console
@@ -62,8 +73,15 @@ def count(
         return
     table = Table("image", "people", "size", "seconds")
     for result in results:
-        table.add_row(str(result.path), f"{result.people:,}", f"{result.width} x {result.height}", f"{result.seconds:.2f}")
+        table.add_row(
+            str(result.path),
+            f"{result.people:,}",
+            f"{result.width} x {result.height}",
+            f"{result.seconds:.2f}",
+        )
     console = Console()
     console.print(table)
     if folder is not None:
-        console.print(f"{folder / 'counts.json'} and {len(results)} pictures", highlight=False, soft_wrap=True)
+        console.print(
+            f"{folder / 'counts.json'} and {len(results)} pictures", highlight=False, soft_wrap=True
+        )

@@ -12,7 +12,10 @@ from skt_crowd.cli.options import SetOption, ThreadsOption, overrides
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the demonstration; must be new or empty.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder of the demonstration; must be new or empty.", show_default=False
+        ),
     ],
     quick: Annotated[bool, typer.Option("--quick", help="One seed instead of three.")] = False,
     threads: ThreadsOption = None,
@@ -22,8 +25,9 @@ def demo(
 
     Example:  `skt demo --quick --output demo-run`
 
-    Trains one small teacher, then the student four times for each seed: without transfer, with each of the paper's two
-    transfers alone, and with everything. Ends in a table, report.md, and pictures. Nothing is downloaded.
+    Trains one small teacher, then the student four times for each seed: without transfer, with each of the
+    paper's two transfers alone, and with everything. Ends in a table, report.md, and pictures. Nothing is
+    downloaded.
     """
     from rich.console import Console
     from rich.table import Table
@@ -36,7 +40,8 @@ def demo(
     seeds = SEEDS[:1] if quick else SEEDS
     demonstration = Demo(output, seeds, overrides(settings, training__threads=threads))
     console.print(
-        f"Takes about {'4' if quick else '10'} minutes on two cores. The runs are kept in {output}.", highlight=False
+        f"Takes about {'4' if quick else '10'} minutes on two cores. The runs are kept in {output}.",
+        highlight=False,
     )
     outcomes = demonstration.run(console)
     report = write_demo_report(demonstration, outcomes)

@@ -25,7 +25,11 @@ def distill(
     output: OutputOption,
     teacher: Annotated[
         Path | None,
-        typer.Option("--teacher", help="Weights of the trained teacher, or the folder of its run (teacher.checkpoint).", show_default=False),
+        typer.Option(
+            "--teacher",
+            help="Weights of the trained teacher, or the folder of its run (teacher.checkpoint).",
+            show_default=False,
+        ),
     ] = None,
     data: DataOption = None,
     seed: SeedOption = None,
@@ -36,10 +40,11 @@ def distill(
 ) -> None:
     """Distil a trained teacher into a student with a fraction of its channels.
 
-    Example:  `skt distill csrnet_part_a_distill --teacher teacher.safetensors --data part_A --output runs/student`
+    Example:  `skt distill csrnet_part_a_distill --teacher teacher.safetensors --data part_A --output
+    runs/student`
 
-    The student learns from the points and from the teacher's features, the relations between them, and its maps. The
-    recipe holds the weight of each term: `--set transfer.inter=0` leaves the relations out.
+    The student learns from the points and from the teacher's features, the relations between them, and its
+    maps. The recipe holds the weight of each term: `--set transfer.inter=0` leaves the relations out.
     """
     from skt_crowd.cli.carry_out import carry_out
     from skt_crowd.cli.files import checkpoint_file

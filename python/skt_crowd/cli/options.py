@@ -11,27 +11,42 @@ import typer
 SETTINGS = "Settings of the recipe"
 
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a recipe that comes with skt.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A YAML file, or the name of a recipe that comes with skt.", show_default=False
+    ),
 ]
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Folder of the run; must be new or empty.", show_default=False)
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of the images (data.root).", rich_help_panel=SETTINGS, show_default=False),
+    typer.Option(
+        "--data", help="Folder of the images (data.root).", rich_help_panel=SETTINGS, show_default=False
+    ),
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option("--seed", help="Of weights and crops (training.seed).", rich_help_panel=SETTINGS, show_default=False),
+    typer.Option(
+        "--seed", help="Of weights and crops (training.seed).", rich_help_panel=SETTINGS, show_default=False
+    ),
 ]
 StepsOption = Annotated[
     int | None,
-    typer.Option("--steps", help="Updates of the weights (training.steps).", rich_help_panel=SETTINGS, show_default=False),
+    typer.Option(
+        "--steps",
+        help="Updates of the weights (training.steps).",
+        rich_help_panel=SETTINGS,
+        show_default=False,
+    ),
 ]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", help="CPU threads of torch (training.threads).", rich_help_panel=SETTINGS, show_default=False
+        "--threads",
+        help="CPU threads of torch (training.threads).",
+        rich_help_panel=SETTINGS,
+        show_default=False,
     ),
 ]
 SetOption = Annotated[
@@ -45,7 +60,10 @@ SetOption = Annotated[
     ),
 ]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in --output, to the same result as if it had never stopped.")
+    bool,
+    typer.Option(
+        "--resume", help="Go on with the run in --output, to the same result as if it had never stopped."
+    ),
 ]
 
 

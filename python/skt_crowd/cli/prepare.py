@@ -11,7 +11,9 @@ IMAGES, WIDTHS = "Images", "Width of a person's Gaussian"
 
 
 def prepare(
-    data: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the data set.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of the data set.", show_default=False)
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the maps.", show_default=False)],
     kind: Annotated[
         str, typer.Option("--data-kind", help="shanghaitech, ucf_cc_50 or folder.", rich_help_panel=IMAGES)
@@ -30,16 +32,22 @@ def prepare(
     sigma: Annotated[
         float | None,
         typer.Option(
-            "--sigma", help="The same for everyone, in pixels; left out: from the neighbours.", rich_help_panel=WIDTHS, show_default=False
+            "--sigma",
+            help="The same for everyone, in pixels; left out: from the neighbours.",
+            rich_help_panel=WIDTHS,
+            show_default=False,
         ),
     ] = None,
     beta: Annotated[
-        float, typer.Option("--beta", help="Times the mean distance to the neighbours.", rich_help_panel=WIDTHS)
+        float,
+        typer.Option("--beta", help="Times the mean distance to the neighbours.", rich_help_panel=WIDTHS),
     ] = 0.3,
     neighbors: Annotated[int, typer.Option("--neighbors", help="How many.", rich_help_panel=WIDTHS)] = 3,
     boundary: Annotated[
         str,
-        typer.Option("--boundary", help="conserve: each person sums to one in the image; clip: cut at the border."),
+        typer.Option(
+            "--boundary", help="conserve: each person sums to one in the image; clip: cut at the border."
+        ),
     ] = "conserve",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace maps of an earlier call.")] = False,
 ) -> None:
@@ -47,7 +55,8 @@ def prepare(
 
     Example:  `skt prepare part_A --data-kind shanghaitech --output maps`
 
-    Training does not need this: it makes its targets from points as it goes. It is for other programs that read such files.
+    Training does not need this: it makes its targets from points as it goes. It is for other programs that
+    read such files.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -58,7 +67,11 @@ def prepare(
     if boundary not in ("conserve", "clip"):
         raise typer.BadParameter(f"--boundary: expected conserve or clip, got {boundary}")
     dataset = open_dataset(kind, data, split=split, **parse_data_options(options))
-    rule = SigmaRule("adaptive", beta=beta, neighbors=neighbors) if sigma is None else SigmaRule("fixed", value=sigma)
+    rule = (
+        SigmaRule("adaptive", beta=beta, neighbors=neighbors)
+        if sigma is None
+        else SigmaRule("fixed", value=sigma)
+    )
     console = Console()
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("maps", total=len(dataset))
@@ -71,7 +84,7 @@ def prepare(
             on_image=lambda _: progress.advance(task),
         )
     console.print(
-        f"{written.images} maps of {written.people:,} people (their sum {written.mass:,.1f}) in {written.output}"
+        f"{written.images} maps of {written.people:,} people in {written.output}, sum {written.mass:,.1f}"
         + (f"; {written.outside} points outside their images were left out" if written.outside else ""),
         highlight=False,
         soft_wrap=True,

@@ -15,8 +15,8 @@ def report(
 
     Example:  `skt report runs/student`
 
-    The data and, for a distilled student, the teacher must still be where the recipe says; without them the report says
-    which pictures are missing.
+    The data and, for a distilled student, the teacher must still be where the recipe says; without them the
+    report says which pictures are missing.
     """
     from rich.console import Console
 

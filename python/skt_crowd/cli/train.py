@@ -29,8 +29,9 @@ def train(
 
     Example:  `skt train csrnet_part_a_teacher --data part_A --output runs/teacher --steps 2000`
 
-    The run folder holds the resolved recipe, metrics, checkpoints, predictions and a report.md with pictures. The best checkpoint
-    is chosen on a part of the training images that is not trained on. A run that was stopped goes on with --resume.
+    The run folder holds the resolved recipe, metrics, checkpoints, predictions and a report.md with pictures.
+    The best checkpoint is chosen on a part of the training images that is not trained on. A run that was
+    stopped goes on with --resume.
     """
     from skt_crowd.cli.carry_out import carry_out
 

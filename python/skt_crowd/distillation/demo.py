@@ -1,7 +1,8 @@
-"""The demonstration: does a student learn more with a teacher than without, on crowds that are drawn here and now?
+"""The demonstration: does a student learn more with a teacher than without? On drawn crowds.
 
-One teacher is trained, then the same student several times: without transfer, with each of the two transfers of the paper
-alone, and with everything. All students of a seed start from the same weights and see the same crops in the same order.
+One teacher is trained, then the same student several times: without transfer, with each of the two transfers
+of the paper alone, and with everything. All students of a seed start from the same weights and see the same
+crops in the same order.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from skt_crowd.data import CrowdDataset
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate
 from skt_crowd.models import load_model
-from skt_crowd.models.atomic import atomic_write
 from skt_crowd.training.environment import describe_environment
 from skt_crowd.training.recipe import Recipe
 from skt_crowd.training.recipe_file import load_recipe
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import open_split
+from skt_crowd.training.text_files import write_json
 
 SEEDS = (0, 1, 2)
 TEST_IMAGES = 100
@@ -33,7 +34,7 @@ TEST_IMAGES = 100
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train the student: the terms of eq. 8 that are left out; the others keep the recipe's weights."""
+    """One way to train the student: the terms of eq. 8 left out; the others keep the recipe's weights."""
 
     name: str
     folder: str
@@ -102,7 +103,9 @@ class Demo:
             for variant in VARIANTS:
                 done += 1
                 spent = time.perf_counter() - began
-                console.print(f"[bold]{done} of {total}: {variant.name}, seed {seed}[/bold] ({spent:.0f} s so far)")
+                console.print(
+                    f"[bold]{done} of {total}: {variant.name}, seed {seed}[/bold] ({spent:.0f} s so far)"
+                )
                 run = self.student(variant, seed)
                 run_recipe(self.recipe_of(variant, seed), run.path, console=console)
                 judged[variant.name].append(self._judge(run))
@@ -146,8 +149,7 @@ class Demo:
             "outcomes": [asdict(outcome) for outcome in outcomes],
             "environment": describe_environment(),
         }
-        text = json.dumps(content, indent=2) + "\n"
-        atomic_write(self.output / "results.json", lambda stream: stream.write(text.encode()))
+        write_json(self.output / "results.json", content)
 
 
 def _outcome(name: str, run: RunFolder, evaluations: Sequence[Evaluation]) -> Outcome:

@@ -11,10 +11,10 @@ from skt_crowd.distillation.demo import EVERYTHING, NO_TRANSFER, TEST_IMAGES, De
 from skt_crowd.evaluation import predict
 from skt_crowd.evaluation.pictures import Comparison, save_comparison, save_feature_means, save_loss_curves
 from skt_crowd.models import CrowdCounter, load_model
-from skt_crowd.models.atomic import atomic_write
 from skt_crowd.training.metrics import read_metrics
 from skt_crowd.training.report import table
 from skt_crowd.training.report_pictures import LEVELS, NOT_LOSSES, features_at_levels, hard_map
+from skt_crowd.training.text_files import write_text
 
 HEAD = ("counter", "parameters", "MAE", "RMSE")
 EXAMPLES = 3
@@ -30,14 +30,19 @@ def write_demo_report(demo: Demo, outcomes: Sequence[Outcome]) -> Path:
     }
     _draw(demo, plots, models)
     training = demo.student_recipe.training
-    spread = f"mean ± standard deviation over seeds {', '.join(map(str, demo.seeds))}" if len(demo.seeds) > 1 else "one seed"
+    spread = (
+        f"mean ± standard deviation over seeds {', '.join(map(str, demo.seeds))}"
+        if len(demo.seeds) > 1
+        else "one seed"
+    )
     text = f"""# Structured knowledge transfer on drawn crowds
 
 {table(HEAD, [outcome.row() for outcome in outcomes])}
 
-People, on {TEST_IMAGES} images that no run has trained or selected on; {spread}. Every student of a seed starts from the same weights and
-sees the same crops in the same order for the same {training.steps} steps; only the terms of the loss differ. "No transfer" learns
-from the points alone. "All" is Intra-PT, Inter-RT and the teacher's density maps beside those made from points.
+People, on {TEST_IMAGES} images that no run has trained or selected on; {spread}. Every student of a seed
+starts from the same weights and sees the same crops in the same order for the same {training.steps} steps;
+only the terms of the loss differ. "No transfer" learns from the points alone. "All" is Intra-PT, Inter-RT and
+the teacher's density maps beside those made from points.
 
 ## Density maps
 
@@ -57,11 +62,11 @@ Mean over the channels at three levels; r is the correlation with the teacher's.
 
 ## Again
 
-`skt demo --output DIR` makes all of this; the recipes are `demo_teacher` and `demo_student`, and each run beside this file has its own
-`recipe.yaml` with every number. Timings and versions: [results.json](results.json).
+`skt demo --output DIR` makes all of this; the recipes are `demo_teacher` and `demo_student`, and each run
+beside this file has its own `recipe.yaml` with every number. Times and versions: [results.json](results.json.
 """
     path = demo.output / "report.md"
-    atomic_write(path, lambda stream: stream.write(text.encode()))
+    write_text(path, text)
     return path
 
 

@@ -16,8 +16,8 @@ from skt_ext.losses import StructuredKnowledgeTransfer
 class Distiller:
     """Runs teacher and student on one batch and compares them.
 
-    The teacher is in evaluation mode, without gradients and unchanged; it is no part of the optimiser. The 1x1 embeddings
-    (eq. 2) belong to the distiller, so the student has nothing to remove when it is deployed.
+    The teacher is in evaluation mode, without gradients and unchanged; it is no part of the optimiser. The
+    1x1 embeddings (eq. 2) belong to the distiller, so the student has nothing to remove when it is deployed.
 
     Args:
         student, teacher: counters with the same output stride and the same tapped layers.
@@ -39,13 +39,14 @@ class Distiller:
     ) -> None:
         if student.output_stride != teacher.output_stride:
             raise UsageError(
-                f"teacher: one cell of its map is {teacher.output_stride} pixels, of the student's {student.output_stride}"
+                f"teacher: one cell of its map is {teacher.output_stride} pixels, "
+                f"one of the student's {student.output_stride}"
             )
         if len(student.tap_paths(transfer.profile)) != len(teacher.tap_paths(transfer.profile)):
             raise UsageError(f"teacher: {teacher.label} and {student.label} have different layers to compare")
         self.student = student
         self.teacher = teacher.eval().requires_grad_(False)
-        self.embeddings: nn.Module = StructuredKnowledgeTransfer(
+        self.transfer_loss = StructuredKnowledgeTransfer(
             student.tap_channels(transfer.profile),
             teacher.tap_channels(transfer.profile),
             profile=transfer.profile,
@@ -54,6 +55,7 @@ class Distiller:
             soft_weight=transfer.soft,
             reduction=loss.reduction,
         )
+        self.embeddings: nn.Module | None = self.transfer_loss
         self.transfer = transfer
         self.settings = loss
         self.precision = precision
@@ -71,7 +73,7 @@ class Distiller:
                 soft = self.teacher(image)  # (N, 1, h, w)
             with FeatureTaps(self.student, self.student.tap_paths(profile)) as of_student:
                 predicted = self.student(image)  # (N, 1, h, w)
-            terms = self.embeddings(of_student.features, of_teacher.features, predicted, soft, target)
+            terms = self.transfer_loss(of_student.features, of_teacher.features, predicted, soft, target)
         losses = {"loss": terms.total} | {name: getattr(terms, name) for name in self._terms()}
         add_cell_count(losses, predicted, target, self.student.output_stride, self.settings)
         return losses

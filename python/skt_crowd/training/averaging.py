@@ -1,13 +1,17 @@
-"""The exponential moving average of a model's weights, which counts better than the last step of a short run."""
+"""The exponential moving average of a model's weights: in a short run it counts better than the last step."""
 
 from __future__ import annotations
+
+from typing import cast
 
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from skt_crowd.models import CrowdCounter
+
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """A running average ``a <- d a + (1 - d) w`` of the model, with d = min(decay, (1 + n) / (10 + n)) at update n.
+    """A running average ``a <- d a + (1 - d) w`` with d = min(decay, (1 + n) / (10 + n)) at update n.
 
     The smaller d at the beginning keeps the random start of the weights out of the average.
     Call ``update_parameters(model)`` after each step; the averaged model is ``.module``.
@@ -22,9 +26,8 @@ def average_of(model: nn.Module, decay: float) -> AveragedModel:
     return average
 
 
-def weights_of(model: nn.Module, average: AveragedModel | None) -> nn.Module:
-    """The model to evaluate and to save: the average where there is one."""
+def weights_of(model: CrowdCounter, average: AveragedModel | None) -> CrowdCounter:
+    """The counter to evaluate and to save: the average where there is one."""
     if average is None:
         return model
-    averaged: nn.Module = average.module
-    return averaged
+    return cast(CrowdCounter, average.module)

@@ -17,9 +17,10 @@ def step_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (N, 3, H, W) and targets (N, 1, h, w) of the steps ``start`` to ``stop - 1``.
 
-    Step s holds the crops s * batch_size to (s + 1) * batch_size - 1, whatever ran before and with however many workers.
+    Step s holds the crops s * batch_size to (s + 1) * batch_size - 1, whatever ran before and with however
+    many workers.
     """
-    order = [range(step * batch_size, (step + 1) * batch_size) for step in range(start, stop)]
+    order = [list(range(step * batch_size, (step + 1) * batch_size)) for step in range(start, stop)]
     loader = DataLoader(crops, batch_sampler=order, num_workers=workers, pin_memory=torch.cuda.is_available())
     try:
         for image, target, _ in loader:
@@ -27,4 +28,6 @@ def step_batches(
     except SktError as error:
         # A worker's error arrives with its traceback in front of the message.
         message = str(error).strip().splitlines()[-1]
-        raise type(error)(message.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
+        raise type(error)(
+            message.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+        ) from error

@@ -20,7 +20,7 @@ PACKAGES = ("torch", "numpy", "scipy", "pillow", "safetensors", "pydantic")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions of Python and packages, processor, memory, threads, devices, native build, command and time."""
+    """Versions of Python and packages, machine, threads, devices, native build, command and time."""
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -76,7 +76,9 @@ class TrainingLoop:
         label = self.objective.student.label
         with (
             MetricsLog(self.folder.metrics, self.folder.events, after_step=state.step) as log,
-            TrainingProgress(console, f"{self.recipe.kind} {label}", done=state.step, steps=settings.steps) as progress,
+            TrainingProgress(
+                console, f"{self.recipe.kind} {label}", done=state.step, steps=settings.steps
+            ) as progress,
         ):
             self.objective.student.train()
             for image, target in step_batches(
@@ -131,7 +133,9 @@ class TrainingLoop:
         step = self.state.step
         log.write("evaluation", step, mae=result.mae, rmse=result.rmse, images=len(result.images))
         best = self.state.best is None or result.mae < self.state.best["mae"]
-        progress.say(f"step {step}  MAE {result.mae:.2f}  RMSE {result.rmse:.2f}{'  best so far' if best else ''}")
+        progress.say(
+            f"step {step}  MAE {result.mae:.2f}  RMSE {result.rmse:.2f}{'  best so far' if best else ''}"
+        )
         if best:
             self.state.best = {"step": step, "mae": result.mae, "rmse": result.rmse}
             self._save(self.folder.best)
@@ -141,7 +145,7 @@ class TrainingLoop:
         save_model(path, model, {"step": str(self.state.step), "recipe_kind": self.recipe.kind})
 
     def _require_finite(self) -> dict[str, float]:
-        """Mean losses since the last record, or an error if one is not a number: such weights must not be saved."""
+        """Mean losses since the last record; one that is not finite stops the run before it is saved."""
         means = self.state.means()
         if all(math.isfinite(value) for value in means.values()):
             return means
@@ -149,6 +153,7 @@ class TrainingLoop:
         last = self.folder.last
         kept = f"{last} is the last good checkpoint" if last.is_file() else "there is no checkpoint yet"
         raise SktError(
-            f"{self.folder.path}: the loss is not finite within {self.state.counted} steps up to {self.state.step} "
-            f"({shown}); {kept}; a lower optimizer.learning_rate or optimizer.gradient_clip helps"
+            f"{self.folder.path}: the loss is not finite within {self.state.counted} steps "
+            f"up to {self.state.step} ({shown}); {kept}; "
+            "a lower optimizer.learning_rate or optimizer.gradient_clip helps"
         )

@@ -21,6 +21,8 @@ def cell_count_loss(predicted: Tensor, target: Tensor, cells: int, *, reduction:
     tensor(6.)
     """
     difference = predicted.float() - target.float()  # (N, 1, H, W)
-    counts = F.avg_pool2d(difference, cells, ceil_mode=True, divisor_override=1)  # (N, 1, ceil(H/cells), ceil(W/cells))
+    counts = F.avg_pool2d(
+        difference, cells, ceil_mode=True, divisor_override=1
+    )  # (N, 1, ceil(H/cells), ceil(W/cells))
     total = counts.abs().sum()
     return total / len(predicted) if reduction == "batchmean" else total

@@ -11,14 +11,15 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from skt_crowd.errors import SktError
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.training.text_files import write_text
 
 
 class MetricsLog:
     """Append one record a call to ``metrics.jsonl`` and its numbers to TensorBoard.
 
-    A record holds nothing that depends on the clock, so two runs of one recipe write the same file, bit for bit.
-    When a run continues at a step, records after that step are cut off first: they will be written again.
+    A record holds nothing that depends on the clock, so two runs of one recipe write the same file, bit for
+    bit. When a run continues at a step, records after that step are cut off first: they will be written
+    again.
 
     Raises:
         SktError: the disk is full or the folder cannot be written.
@@ -27,9 +28,12 @@ class MetricsLog:
     def __init__(self, path: Path, events: Path, *, after_step: int = 0) -> None:
         self.path = path
         try:
-            kept = [record for record in read_metrics(path) if record["step"] <= after_step] if path.exists() else []
-            lines = "".join(json.dumps(record) + "\n" for record in kept).encode()
-            atomic_write(path, lambda stream: stream.write(lines))
+            kept = (
+                [record for record in read_metrics(path) if record["step"] <= after_step]
+                if path.exists()
+                else []
+            )
+            write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise self._failure(error) from error
@@ -69,7 +73,7 @@ class MetricsLog:
 
 
 def read_metrics(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
-    """The records of a metrics file in order, of one kind if asked; a last line cut short by a kill is left out."""
+    """The records of a metrics file, of one kind if asked; a last line cut short by a kill is left out."""
     records = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

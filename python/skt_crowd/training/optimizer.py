@@ -20,7 +20,8 @@ def build_optimizer(
     Parameters with scale 0 are frozen: they get no gradient. Each group keeps its scale under ``"scale"``.
 
     Raises:
-        UsageError: a path of ``learning_rate_scales`` names no module of the student, or everything is frozen.
+        UsageError: a path of ``learning_rate_scales`` names no module of the student, or everything is
+            frozen.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in student.named_parameters():
@@ -29,19 +30,23 @@ def build_optimizer(
     for parameter in groups.pop(0.0, []):
         parameter.requires_grad_(False)
     if not groups:
-        raise UsageError("optimizer.learning_rate_scales: every parameter of the model is frozen; nothing is left to train")
+        raise UsageError(
+            "optimizer.learning_rate_scales: every parameter of the model is frozen; nothing is left to train"
+        )
     if embeddings is not None:
         groups.setdefault(1.0, []).extend(embeddings.parameters())
     parameters = [{"params": members, "scale": scale} for scale, members in groups.items()]
-    common = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "fused": True}
+    rate, decay = settings.learning_rate, settings.weight_decay
     if settings.name == "sgd":
-        return torch.optim.SGD(parameters, momentum=settings.momentum, **common)
+        return torch.optim.SGD(
+            parameters, lr=rate, weight_decay=decay, momentum=settings.momentum, fused=True
+        )
     kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind(parameters, **common)
+    return kind(parameters, lr=rate, weight_decay=decay, fused=True)
 
 
 def learning_rate(settings: OptimizerSettings, step: int, steps: int) -> float:
-    """Learning rate of step ``step`` (from 0) out of ``steps``: linear warm-up, then constant or a cosine to zero.
+    """Learning rate of step ``step``, counted from 0: linear warm-up, then constant or a cosine to zero.
 
     >>> learning_rate(OptimizerSettings(learning_rate=0.1, warmup_steps=2), 0, 10)
     0.05
@@ -71,5 +76,6 @@ def _check_paths(paths: Iterable[str], names: list[str]) -> None:
         if not any(name == path or name.startswith(path + ".") for name in names):
             modules = sorted({name.partition(".")[0] for name in names})
             raise UsageError(
-                f"optimizer.learning_rate_scales: the model has no parameters under {path!r}; it has {', '.join(modules)}"
+                f"optimizer.learning_rate_scales: the model has no parameters under {path!r}; "
+                f"it has {', '.join(modules)}"
             )

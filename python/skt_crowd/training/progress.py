@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class TrainingProgress:
-    """Shows step, losses, rate and time left. On anything but a terminal it prints one line a report and nothing else."""
+    """Shows step, losses, rate and time left; on anything but a terminal, one line a report and no bar."""
 
     def __init__(self, console: Console, title: str, *, done: int, steps: int) -> None:
         self._console = console

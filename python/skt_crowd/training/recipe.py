@@ -1,7 +1,8 @@
 """What a recipe may say: every number of a run, its range and its default.
 
-A recipe is a YAML file with the sections below. Unknown keys, values out of range and sections that do not belong
-together are refused. ``skt_crowd.training.load_recipe`` reads one and turns each refusal into one line.
+A recipe is a YAML file with the sections below. Unknown keys, values out of range and sections that do not
+belong together are refused. ``skt_crowd.training.load_recipe`` reads one and turns each refusal into one
+line.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ class ModelSettings(Section):
     """The counter that is trained."""
 
     name: str = "csrnet"
-    # Part of the original width kept in every layer: "1/4" keeps a quarter of the channels, 1/16 of the parameters.
+    # Part of the original width kept in every layer: "1/4" keeps a quarter of the channels, 1/16 of the
+    # parameters.
     channel_preservation_rate: Rate = 1.0
-    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all weights of a former run.
+    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all weights of a former
+    # run.
     initialization: Literal["kaiming", "vgg16", "checkpoint"] = "kaiming"
     # vgg16: a file or the word "torchvision"; checkpoint: a file.
     initial_weights: str | None = None
@@ -53,7 +56,9 @@ class ModelSettings(Section):
         if self.initialization != "kaiming" and self.initial_weights is None:
             raise ValueError(f"initialization: {self.initialization} needs initial_weights, a file")
         if self.initialization == "vgg16" and self.channel_preservation_rate != 1.0:
-            raise ValueError("initialization: vgg16 fits channel_preservation_rate 1 only: a thin layer has no ImageNet")
+            raise ValueError(
+                "initialization: vgg16 fits channel_preservation_rate 1 only: a thin layer has no ImageNet"
+            )
         return self
 
 
@@ -64,7 +69,7 @@ class TeacherSettings(Section):
 
 
 class TransferSettings(Section):
-    """Weights of the terms of eq. 8: intra * L_Intra + inter * L_Inter + map * (hard * |M_s - M|^2 + soft * |M_s - M_t|^2)."""
+    """Weights of eq. 8: intra L_Intra + inter L_Inter + map (hard |M_s - M|^2 + soft |M_s - M_t|^2)."""
 
     profile: Literal["paper", "released"] = "paper"
     intra: Weight = 0.5
@@ -77,10 +82,12 @@ class TransferSettings(Section):
 class LossSettings(Section):
     """How losses are added up, and the one against the annotation besides the squared error of the map."""
 
-    # Every loss is a sum over pixels; over the images of a batch it is a sum (the paper) or a mean, with which the
+    # Every loss is a sum over pixels; over the images of a batch it is a sum (the paper) or a mean, with
+    # which the
     # batch size does not change the size of a step.
     reduction: Literal["sum", "batchmean"] = "batchmean"
-    # Weight of the absolute error of the number of people in square cells, which steadies the counts. 0: not used.
+    # Weight of the absolute error of the number of people in square cells, which steadies the counts. 0: not
+    # used.
     cell_count_weight: Weight = 0.0
     cell_pixels: int = Field(default=64, ge=1)
 
@@ -88,7 +95,8 @@ class LossSettings(Section):
 class SigmaSettings(Section):
     """Width in pixels of the Gaussian that stands for one person."""
 
-    # adaptive: beta times the mean distance to the nearest neighbours, within [minimum, maximum]; fixed: value.
+    # adaptive: beta times the mean distance to the nearest neighbours, within [minimum, maximum]; fixed:
+    # value.
     kind: Literal["adaptive", "fixed"] = "adaptive"
     beta: float = Field(default=0.3, gt=0)
     neighbors: int = Field(default=3, ge=1)
@@ -105,10 +113,12 @@ class DataSettings(Section):
     # The folder of the data set; synthetic crowds have none.
     root: str | None = None
     split: str = "train"
-    # Part of the split that is not trained on but chooses the best checkpoint; 0 trains on everything and chooses none.
+    # Part of the split that is not trained on but chooses the best checkpoint; 0 trains on everything and
+    # chooses none.
     held_out_fraction: float = Field(default=0.1, ge=0, lt=1)
     held_out_seed: int = Field(default=0, ge=0)
-    # Choose the best checkpoint on another split. On a test split this flatters the result, and the report says so.
+    # Choose the best checkpoint on another split. On a test split this flatters the result, and the report
+    # says so.
     selection_split: str | None = None
     crop: int = Field(default=320, ge=8)
     flip_probability: float = Field(default=0.5, ge=0, le=1)
@@ -120,7 +130,9 @@ class DataSettings(Section):
     @model_validator(mode="after")
     def _one_selection(self) -> DataSettings:
         if self.selection_split is not None and self.held_out_fraction > 0:
-            raise ValueError("give held_out_fraction or selection_split, not both: set held_out_fraction to 0")
+            raise ValueError(
+                "give held_out_fraction or selection_split, not both: set held_out_fraction to 0"
+            )
         return self
 
 
@@ -157,13 +169,15 @@ class TrainingSettings(Section):
     # auto: bfloat16 where the device computes it natively, else float32.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
-    # Processes that prepare crops (0: the training process itself) and threads of torch (null: torch's choice).
+    # Processes that prepare crops (0: the training process itself) and threads of torch (null: torch's
+    # choice).
     workers: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, ge=1)
     log_every: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
-    # Decay a step of the exponential moving average of the weights, which is what is evaluated and saved; null: none.
+    # Decay a step of the exponential moving average of the weights, which is what is evaluated and saved;
+    # null: none.
     average_weights: float | None = Field(default=None, gt=0, lt=1)
     # Selection images used while training (the final evaluation uses all); null: all.
     evaluation_images: int | None = Field(default=None, ge=1)

@@ -18,7 +18,9 @@ from skt_crowd.training.recipe import Recipe
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = files("skt_crowd").joinpath("recipes")
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -46,7 +48,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 
 def validate_recipe(content: dict[str, Any], source: str, overridden: Iterable[str] = ()) -> Recipe:
-    """``Recipe`` of a nested dictionary; a mistake names ``source``, or ``--set`` where the key was overridden."""
+    """``Recipe`` of a nested dictionary; a mistake names ``source``, or ``--set`` where that gave the key."""
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -114,7 +116,7 @@ def _override(content: dict[str, Any], text: str) -> str:
 
 
 def _first_problem(error: ValidationError, source: str, overridden: set[str]) -> str:
-    """The first of pydantic's findings as ``source: key: what was expected, what came``, and how many more there are."""
+    """One of pydantic's findings as ``source: key: what was expected, what came``, and how many more."""
     findings = error.errors(include_url=False)
     # A misspelt key is found twice, as unknown and as missing; the first says more.
     finding = min(findings, key=lambda found: found["type"] != "extra_forbidden")

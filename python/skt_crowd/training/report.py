@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from skt_crowd.errors import UsageError
-from skt_crowd.models.atomic import atomic_write
 from skt_crowd.training.metrics import read_metrics
 from skt_crowd.training.progress import duration
 from skt_crowd.training.recipe import Recipe
 from skt_crowd.training.recipe_file import load_recipe
 from skt_crowd.training.report_pictures import Picture, draw_pictures
 from skt_crowd.training.run_folder import RunFolder
+from skt_crowd.training.text_files import write_text
 
 MOST_EVALUATIONS = 12
 
@@ -22,8 +22,8 @@ MOST_EVALUATIONS = 12
 def write_report(folder: RunFolder) -> Path:
     """Draw the pictures of a finished run, write its ``report.md``, and return that path.
 
-    Everything is read from the run folder, and from the data and the teacher that its recipe names; pictures whose
-    sources are gone are named in the report instead of drawn.
+    Everything is read from the run folder, and from the data and the teacher that its recipe names; pictures
+    whose sources are gone are named in the report instead of drawn.
 
     Raises:
         UsageError: the run has not finished.
@@ -45,7 +45,7 @@ def write_report(folder: RunFolder) -> Path:
         _settings(recipe),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    atomic_write(folder.report, lambda stream: stream.write(text.encode()))
+    write_text(folder.report, text)
     return folder.report
 
 
@@ -79,8 +79,8 @@ def _results(results: dict[str, Any], recipe: Recipe) -> str:
     text = f"## Result\n\n{table(['', ''], rows)}"
     if recipe.data.selection_split is not None:
         text += (
-            f"\n\n**The checkpoint was chosen on split {recipe.data.selection_split}, the one it is judged on: "
-            "these errors flatter the model.**"
+            f"\n\n**The checkpoint was chosen on split {recipe.data.selection_split}, "
+            "the one it is judged on: these errors flatter the model.**"
         )
     elif "mae" in results:
         text += (
@@ -133,6 +133,9 @@ def _settings(recipe: Recipe) -> str:
         weights = recipe.transfer.model_dump(exclude={"profile"})
         rows += [
             ("teacher", f"`{recipe.teacher.checkpoint}`"),
-            ("transfer", f"{recipe.transfer.profile}: " + ", ".join(f"{name} {w:g}" for name, w in weights.items())),
+            (
+                "transfer",
+                f"{recipe.transfer.profile}: " + ", ".join(f"{name} {w:g}" for name, w in weights.items()),
+            ),
         ]
     return f"## Settings\n\n{table(['', ''], rows)}\n\nEvery number is in [recipe.yaml](recipe.yaml)."

@@ -62,7 +62,9 @@ def hard_map(sample: CrowdSample, data: DataSettings, stride: int) -> np.ndarray
     """The target (h, w) in people per cell that training would use for the whole image."""
     rule = SigmaRule(**data.sigma.model_dump())
     shape = sample.image.shape[0], sample.image.shape[1]
-    target = make_target(sample.points, rule.widths(sample.points), shape, stride=stride, boundary=data.boundary)
+    target = make_target(
+        sample.points, rule.widths(sample.points), shape, stride=stride, boundary=data.boundary
+    )
     return target.numpy()
 
 
@@ -81,7 +83,9 @@ def _draw_losses(folder: RunFolder) -> Picture:
     save_loss_curves(
         folder.plots / "losses.png", {name: (steps, [record[name] for record in records]) for name in names}
     )
-    return Picture("Losses", "losses.png", "`loss` is what is minimised; its terms are drawn before their weights.")
+    return Picture(
+        "Losses", "losses.png", "`loss` is what is minimised; its terms are drawn before their weights."
+    )
 
 
 def _draw_counts(folder: RunFolder) -> Picture:
@@ -106,7 +110,11 @@ def _draw_maps(
         maps["predicted"] = predict(models["student"], sample.image)
         rows.append(Comparison(sample.name, sample.image, len(sample.points), maps))
     save_comparison(folder.plots / "maps.png", rows)
-    return Picture("Density maps", "maps.png", "Each map with its sum, the number of people it says (Fig. 2 of the paper).")
+    return Picture(
+        "Density maps",
+        "maps.png",
+        "Each map with its sum, the number of people it says (Fig. 2 of the paper).",
+    )
 
 
 def _draw_features(folder: RunFolder, sample: CrowdSample, models: dict[str, CrowdCounter]) -> Picture:
@@ -115,7 +123,7 @@ def _draw_features(folder: RunFolder, sample: CrowdSample, models: dict[str, Cro
     return Picture(
         "Features",
         "features.png",
-        "Mean over the channels at three levels (Fig. 3 of the paper); r is the correlation with the teacher's.",
+        "Mean over the channels at three levels (Fig. 3 of the paper); r: correlation with the teacher's.",
     )
 
 

@@ -13,7 +13,6 @@ from skt_crowd.distillation.distiller import Distiller
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate, write_csv
 from skt_crowd.models import CrowdCounter, build_model, initialize_from_vgg16, load_model
-from skt_crowd.models.atomic import atomic_write
 from skt_crowd.models.precision import resolve_precision
 from skt_crowd.training.device import choose_device
 from skt_crowd.training.environment import describe_environment
@@ -23,6 +22,7 @@ from skt_crowd.training.recipe_file import absolute_paths
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import Selection, open_training_data
 from skt_crowd.training.supervised import Supervised
+from skt_crowd.training.text_files import write_json
 
 
 def run_recipe(
@@ -30,8 +30,9 @@ def run_recipe(
 ) -> dict[str, Any]:
     """Train or distil as the recipe says; the content of the run's ``results.json``.
 
-    Everything the recipe names is opened before the folder is made, so a mistake leaves nothing behind. With ``resume``
-    a run that was stopped, by whatever means, goes on from its last checkpoint and ends in the same weights, bit for bit.
+    Everything the recipe names is opened before the folder is made, so a mistake leaves nothing behind. With
+    ``resume`` a run that was stopped, by whatever means, goes on from its last checkpoint and ends in the
+    same weights, bit for bit.
 
     Raises:
         UsageError: the output folder is not empty (without ``resume``), or is of another recipe (with it).
@@ -54,7 +55,9 @@ def run_recipe(
 
     def judge(model: CrowdCounter, limit: int | None) -> Evaluation:
         assert selection is not None
-        return evaluate(model, selection.dataset, selection.indices[:limit], device=device, precision=precision)
+        return evaluate(
+            model, selection.dataset, selection.indices[:limit], device=device, precision=precision
+        )
 
     while_training = (lambda model: judge(model, settings.evaluation_images)) if selection else None
     loop = TrainingLoop(objective, crops, while_training, recipe, folder, device)
@@ -64,12 +67,14 @@ def run_recipe(
     try:
         loop.run(console)
     except KeyboardInterrupt:
-        console.print(f"stopped at step {loop.state.step}; the same command with --resume goes on", highlight=False)
+        console.print(
+            f"stopped at step {loop.state.step}; the same command with --resume goes on", highlight=False
+        )
         raise
 
     model = load_model(folder.model()).to(device)
     results = _results(recipe, loop, selection, judge(model, None) if selection else None, folder)
-    _write_json(folder.results, results)
+    write_json(folder.results, results)
     return results
 
 
@@ -84,7 +89,9 @@ def build_student(settings: ModelSettings) -> CrowdCounter:
         model = load_model(Path(settings.initial_weights))
         wanted = build_model(settings.name, settings.channel_preservation_rate).label
         if model.label != wanted:
-            raise UsageError(f"{settings.initial_weights}: holds {model.label}, the recipe's model is {wanted}")
+            raise UsageError(
+                f"{settings.initial_weights}: holds {model.label}, the recipe's model is {wanted}"
+            )
         return model
     model = build_model(settings.name, settings.channel_preservation_rate)
     if settings.initialization == "vgg16":
@@ -107,7 +114,7 @@ def _to_device(objective: Objective, device: torch.device, *, channels_last: boo
     layout = torch.channels_last if channels_last else torch.contiguous_format
     for module in (objective.student, objective.embeddings, getattr(objective, "teacher", None)):
         if module is not None:
-            module.to(device, memory_format=layout)
+            module.to(device).to(memory_format=layout)
 
 
 def _record_environment(folder: RunFolder, resumed_at: int | None) -> None:
@@ -116,11 +123,15 @@ def _record_environment(folder: RunFolder, resumed_at: int | None) -> None:
     if resumed_at is not None and folder.environment.is_file():
         first = json.loads(folder.environment.read_text(encoding="utf-8"))
         now = first | {"continued": [*first.get("continued", []), now | {"from_step": resumed_at}]}
-    _write_json(folder.environment, now)
+    write_json(folder.environment, now)
 
 
 def _results(
-    recipe: Recipe, loop: TrainingLoop, selection: Selection | None, evaluation: Evaluation | None, folder: RunFolder
+    recipe: Recipe,
+    loop: TrainingLoop,
+    selection: Selection | None,
+    evaluation: Evaluation | None,
+    folder: RunFolder,
 ) -> dict[str, Any]:
     """The numbers of a finished run; predictions are written beside them."""
     student = loop.objective.student
@@ -142,8 +153,3 @@ def _results(
             "rmse": evaluation.rmse,
         }
     return results
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2) + "\n"
-    atomic_write(path, lambda stream: stream.write(text.encode()))

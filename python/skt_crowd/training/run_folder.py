@@ -12,18 +12,20 @@ from skt_crowd.training.recipe_file import differing_keys, dump_recipe, load_rec
 class RunFolder:
     """Paths inside one run.
 
-    ======================================  =====================================================================
-    ``recipe.yaml``                         the recipe with every default and override written out
-    ``environment.json``                    versions, machine, threads, command
-    ``metrics.jsonl``                       one JSON object a line: losses, learning rate, held-out errors by step
-    ``events/``                             the same for TensorBoard
+    ======================================
+    ===================================================================== ``recipe.yaml``
+       the recipe with every default and override written out ``environment.json``
+       versions, machine, threads, command
+    ``metrics.jsonl``                       one JSON object a line: losses, learning rate, held-out errors by
+    step ``events/``                             the same for TensorBoard
     ``checkpoints/last.pt``                 everything a continuation needs
     ``checkpoints/best.safetensors``        the model with the least held-out MAE
     ``checkpoints/final.safetensors``       the model after the last step
     ``predictions.csv``                     predicted and true count of every selection image
     ``results.json``                        the numbers of the run
     ``plots/``, ``report.md``               the same for people
-    ======================================  =====================================================================
+    ======================================
+    =====================================================================
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -49,7 +51,8 @@ class RunFolder:
             raise UsageError(f"{folder.path}: the output must be a folder, this is a file")
         if folder.path.exists() and any(folder.path.iterdir()):
             raise UsageError(
-                f"{folder.path}: the output folder exists and is not empty; give another, or --resume to continue it"
+                f"{folder.path}: the output folder exists and is not empty; "
+                "give another, or --resume to continue it"
             )
         try:
             folder.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -39,11 +39,13 @@ def open_training_data(recipe: Recipe, stride: int) -> tuple[TrainingCrops, Sele
     training: Sequence[int] = everything
     if data.selection_split is not None:
         other = open_split(data, data.selection_split)
-        selection = Selection(other, range(len(other)), f"all {len(other)} images of split {data.selection_split}")
+        selection = Selection(
+            other, range(len(other)), f"all {len(other)} images of split {data.selection_split}"
+        )
     elif data.held_out_fraction > 0:
         training, chosen = hold_out(dataset.names, data.held_out_fraction, data.held_out_seed)
-        text = f"{len(chosen)} held-out images of {len(dataset)} of split {data.split} (seed {data.held_out_seed})"
-        selection = Selection(dataset, chosen, text)
+        text = f"{len(chosen)} held-out images of the {len(dataset)} of split {data.split}"
+        selection = Selection(dataset, chosen, f"{text} (seed {data.held_out_seed})")
     crops = TrainingCrops(
         dataset,
         training,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from skt_crowd.errors import SktError
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.training.text_files import write_bytes
 
 
 class TrainingState:
@@ -23,7 +23,8 @@ class TrainingState:
     Attributes:
         step: steps done.
         best: ``{"step", "mae", "rmse"}`` of the best evaluation so far, or None.
-        sums, counted: sums of the losses since the last log record, kept on the device, and over how many steps.
+        sums, counted: sums of the losses since the last log record, kept on the device, and over how many
+            steps.
         seconds: time spent in the loop up to the last save, over all continuations.
     """
 
@@ -66,10 +67,11 @@ class TrainingState:
             "counted": self.counted,
             "seconds": self.seconds,
         }
-        # Serialised in memory first: torch's writer hides what the file system says, and a full disk should be named.
+        # Serialised in memory first: torch's writer hides what the file system says, and a full disk should
+        # be named.
         buffer = io.BytesIO()
         torch.save(payload, buffer)
-        atomic_write(path, lambda stream: stream.write(buffer.getbuffer()))
+        write_bytes(path, buffer.getbuffer())
 
     def load(self, path: Path, device: torch.device) -> None:
         """Take over a saved state.
@@ -86,7 +88,17 @@ class TrainingState:
             for name, value in payload["progress"].items():
                 setattr(self, name, value)
         except FileNotFoundError as error:
-            raise SktError(f"{path}: no checkpoint to continue from; start the run anew in another folder") from error
-        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+            raise SktError(
+                f"{path}: no checkpoint to continue from; start the run anew in another folder"
+            ) from error
+        except (
+            OSError,
+            RuntimeError,
+            pickle.UnpicklingError,
+            EOFError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             reason = " ".join(str(error).split())[:200]
             raise SktError(f"{path}: not a complete training state of this recipe: {reason}") from error

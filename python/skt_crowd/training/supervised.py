@@ -38,7 +38,7 @@ class Supervised:
 def add_cell_count(
     losses: dict[str, Tensor], predicted: Tensor, target: Tensor, stride: int, settings: LossSettings
 ) -> None:
-    """Add the count term to ``losses["loss"]`` and, unweighted, as ``losses["count"]``, where the recipe wants it."""
+    """Add the weighted count term to ``losses["loss"]`` and itself as ``losses["count"]``, where wanted."""
     if settings.cell_count_weight == 0:
         return
     cells = max(1, settings.cell_pixels // stride)
