@@ -120,7 +120,8 @@ def report(name: str, timings: Mapping[str, Timing], *, baseline: str, notes: st
         ratio = timings[baseline].median / timing.median
         print(
             f"  {candidate:44s} {timing.median * 1e3:12.2f} ms  "
-            f"(10-90 %: {timing.quantile(0.1) * 1e3:.2f} to {timing.quantile(0.9) * 1e3:.2f})  peak +{timing.peak_mib:8.1f} MiB  {ratio:9.2f}x"
+            f"(10-90 %: {timing.quantile(0.1) * 1e3:.2f} to {timing.quantile(0.9) * 1e3:.2f})  "
+            f"peak +{timing.peak_mib:8.1f} MiB  {ratio:9.2f}x"
         )
         rows.append(
             {
