@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
-from skt_ext.density import density_map, geometry_adaptive_sigma
-
 from harness import Timing, report, time_alternately
+from scipy.ndimage import gaussian_filter
+
 from skt_crowd.data import open_dataset
+from skt_ext.density import density_map, geometry_adaptive_sigma
 
 
 def one_filter_per_person(points: np.ndarray, shape: tuple[int, int], sigma: np.ndarray) -> np.ndarray:

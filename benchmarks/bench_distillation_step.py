@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 
 import torch
-from skt_crowd.models.precision import autocast_for, resolve_precision
-from skt_ext.losses import StructuredKnowledgeTransfer
+from harness import Timing, report, time_alternately
 from torch import Tensor, nn
 
-from harness import Timing, report, time_alternately
 from skt_crowd.models import FeatureTaps, build_model
+from skt_crowd.models.precision import autocast_for, resolve_precision
 from skt_ext import reference
+from skt_ext.losses import StructuredKnowledgeTransfer
 
 PROFILE = "released"
 WEIGHTS = (0.5, 0.5, 1.0)
