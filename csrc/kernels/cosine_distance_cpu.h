@@ -6,6 +6,7 @@
 // Every feature is read once a pass. A block's result depends on nothing but the block, so neither does it on threads.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
