@@ -80,7 +80,7 @@ class OurStep(Step):
         self.precision = precision
 
     def losses(self) -> Tensor:
-        with autocast_for(torch.device("cpu"), self.precision):
+        with autocast_for(self.precision, torch.device("cpu")):
             return super().losses()
 
 
@@ -103,11 +103,11 @@ def profile_parts(step: OurStep, rounds: int) -> dict[str, Timing]:
 
     @torch.no_grad()
     def teacher_only() -> None:
-        with autocast_for(torch.device("cpu"), step.precision):
+        with autocast_for(step.precision, torch.device("cpu")):
             step.teacher(step.image)
 
     def student_only() -> None:
-        with autocast_for(torch.device("cpu"), step.precision):
+        with autocast_for(step.precision, torch.device("cpu")):
             output = step.student(step.image)
         output.float().square().sum().backward()
 
