@@ -79,7 +79,7 @@ class CMakeBuild(build_ext):
 
     def get_ext_filename(self, fullname: str) -> str:
         # torch.ops.load_library opens it, Python never imports it: no suffix naming an interpreter.
-        return os.path.join(*fullname.split(".")) + ".so"
+        return str(Path(*fullname.split("."))) + ".so"
 
     def build_extension(self, ext: Extension) -> None:
         # One folder a torch: a second build compiles only what changed.

@@ -39,18 +39,13 @@ inline const float* middle(const Person& person, const Map& map, const float* ta
   return tables + person.table + reach(person, map);
 }
 
-template <class Weight>
-SKT_INLINE double masked_sum_body(const Weight* SKT_RESTRICT weight, const bool* SKT_RESTRICT inside, int64_t count) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += inside[i] ? static_cast<double>(weight[i]) : 0.0;
-  return sum;
-}
-
 namespace {
 
-SKT_SIMD double masked_sum(const float* weight, const bool* inside, int64_t count) {
-  return masked_sum_body(weight, inside, count);
+SKT_SIMD double masked_sum(const float* SKT_RESTRICT weight, const bool* SKT_RESTRICT inside, int64_t count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(weight[i]) * static_cast<double>(inside[i]);
+  return sum;
 }
 
 // Adds rows [top, bottom) of a person's window; out is the pixel (top, left) of the map.

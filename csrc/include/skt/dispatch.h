@@ -37,8 +37,11 @@ void visit_accumulator(ScalarType accumulator, Visit visit) {
 }
 
 inline FeatureMap feature_map(const Tensor& tensor) {  // (N, C, H, W)
-  return {const_cast<void*>(tensor.const_data_ptr()), storage_of(tensor), tensor.size(3),
-          tensor.stride(0), tensor.stride(1), tensor.stride(2), tensor.stride(3)};
+  const int64_t width = tensor.size(3), stride_h = tensor.stride(2);
+  // The stride of an axis of size 1 says nothing; this one makes the rows of a single column join.
+  const int64_t stride_w = width == 1 ? stride_h : tensor.stride(3);
+  return {const_cast<void*>(tensor.const_data_ptr()), storage_of(tensor), width,
+          tensor.stride(0), tensor.stride(1), stride_h, stride_w};
 }
 
 }  // namespace skt

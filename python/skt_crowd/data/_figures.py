@@ -24,9 +24,9 @@ _STEP = np.log(1.06)
 class Figure(NamedTuple):
     """A person at one size. Sums of `cover` over materials are the opacity."""
 
-    cover: np.ndarray  # (h, w, 5) float32, share of each pixel that each material covers
-    opacity: np.ndarray  # (h, w, 1) float32
-    relief: np.ndarray  # (h, w, 2) float32, the surface normal's x and y, times the opacity
+    cover: np.ndarray  # (5, h, w) float32, share of each pixel that each material covers
+    opacity: np.ndarray  # (h, w) float32
+    relief: np.ndarray  # (2, h, w) float32, the surface normal's x and y, times the opacity
     head: tuple[float, float]  # x, y of the head's centre, pixels from the top left corner of the drawing
 
 
@@ -40,9 +40,12 @@ def figure(pose: int, step: int) -> Figure:
     down = _area_weights(rows, _ROWS, scale)
     across = _area_weights(columns, _COLUMNS, scale)
     small_cover, small_relief = (_reduce(layers, down, across) for layers in (cover, relief))
-    opacity = small_cover.sum(axis=2, keepdims=True)
-    head = ((head_x + _HALF_WIDTH) * height, HEAD_Y * height)
-    return Figure(small_cover, opacity, small_relief, head)
+    used = np.flatnonzero(small_cover.any(axis=(0, 1)))  # columns; trimming saves a third of the painting
+    left, right = used[0], used[-1] + 1
+    small_cover = np.ascontiguousarray(small_cover[:, :, left:right])
+    small_relief = np.ascontiguousarray(small_relief[:, :, left:right])
+    head = ((head_x + _HALF_WIDTH) * height - float(left), HEAD_Y * height)
+    return Figure(small_cover, small_cover.sum(axis=0), small_relief, head)
 
 
 def height_step(height: float) -> int:
@@ -55,11 +58,12 @@ def figure_height(step: int) -> float:
 
 
 def _reduce(layers: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Layers (_ROWS, _COLUMNS, K) averaged to (rows, columns, K), as two plain matrix products."""
-    rows, columns, count = len(down), len(across), layers.shape[2]
-    lower = down @ layers.transpose(0, 2, 1).reshape(_ROWS, -1)  # (rows, K * _COLUMNS)
-    small = lower.reshape(-1, _COLUMNS) @ across.T  # (rows * K, columns)
-    return np.ascontiguousarray(small.reshape(rows, count, columns).transpose(0, 2, 1))
+    """Layers (K, _ROWS, _COLUMNS) averaged to (K, rows, columns), as two plain matrix products."""
+    count, rows, columns = len(layers), len(down), len(across)
+    narrow = layers.reshape(-1, _COLUMNS) @ across.T  # (K * _ROWS, columns)
+    beside = narrow.reshape(count, _ROWS, columns).transpose(1, 0, 2).reshape(_ROWS, -1)
+    small = (down @ beside).reshape(rows, count, columns)
+    return np.ascontiguousarray(small.transpose(1, 0, 2))
 
 
 def _area_weights(small: int, large: int, scale: float) -> np.ndarray:
@@ -67,12 +71,12 @@ def _area_weights(small: int, large: int, scale: float) -> np.ndarray:
     first = np.arange(small)[:, None] * scale
     j = np.arange(large)[None, :]
     overlap = np.minimum(first + scale, j + 1) - np.maximum(first, j)
-    return (np.clip(overlap, 0, None) / scale).astype(np.float32)
+    return np.asarray(np.clip(overlap, 0, None) / scale, np.float32)
 
 
 @lru_cache(maxsize=POSES)
 def _large_figure(pose: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Cover (_ROWS, _COLUMNS, 5), relief (_ROWS, _COLUMNS, 2), and x of the head's centre."""
+    """Cover (5, _ROWS, _COLUMNS), relief (2, _ROWS, _COLUMNS), and x of the head's centre."""
     rng = np.random.default_rng((pose, 20200521))
     drawing = _Drawing()
     facing = ("back", "front", "side", "front", "back")[pose % 5]
@@ -117,7 +121,7 @@ def _large_figure(pose: int) -> tuple[np.ndarray, np.ndarray, float]:
         _draw_bag(drawing, facing, lean, shoulder)
 
     _draw_head(drawing, facing, head_x, lean, long_hair=long_hair)
-    relief = drawing.relief * drawing.cover.sum(axis=2, keepdims=True)
+    relief = drawing.relief * drawing.cover.sum(axis=0)
     return drawing.cover.astype(np.float32), relief.astype(np.float32), head_x
 
 
@@ -151,8 +155,8 @@ class _Drawing:
         pixel = 1.0 / _ROWS
         self._x = ((np.arange(_COLUMNS) + 0.5) * pixel - _HALF_WIDTH)[None, :]
         self._y = ((np.arange(_ROWS) + 0.5) * pixel)[:, None]
-        self.cover = np.zeros((_ROWS, _COLUMNS, len(MATERIALS)))
-        self.relief = np.zeros((_ROWS, _COLUMNS, 2))
+        self.cover = np.zeros((len(MATERIALS), _ROWS, _COLUMNS))
+        self.relief = np.zeros((2, _ROWS, _COLUMNS))
 
     def limb(
         self, material: str, start: tuple[float, float], end: tuple[float, float], first: float, last: float
@@ -174,11 +178,11 @@ class _Drawing:
     ) -> None:
         """Paint where (nx, ny), the position in radii, is shorter than one. Its projection is the normal."""
         from_edge = (1.0 - np.hypot(nx, ny)) * radius * _ROWS  # pixels, positive inside
-        alpha = np.clip(from_edge + 0.5, 0, 1)[:, :, None]
+        alpha = np.clip(from_edge + 0.5, 0, 1)
         self.cover *= 1 - alpha
-        self.cover[:, :, MATERIALS.index(material)] += alpha[:, :, 0]
-        normal = np.stack(np.broadcast_arrays(nx, ny), axis=2)
-        self.relief += alpha * (np.clip(normal @ across, -1, 1) - self.relief)
+        self.cover[MATERIALS.index(material)] += alpha
+        normal = np.tensordot(across, np.stack(np.broadcast_arrays(nx, ny)), axes=1)
+        self.relief += alpha * (np.clip(normal, -1, 1) - self.relief)
 
 
 def _perpendicular(along: np.ndarray) -> np.ndarray:

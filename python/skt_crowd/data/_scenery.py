@@ -1,6 +1,7 @@
 """What is around the people of a synthetic crowd: ground, background, and things that are not people.
 
-A canvas is (H, W, 3) float32 with values around 0 to 1, painted in place. Coordinates are pixels.
+A canvas is (3, H, W) float32 with values around 0 to 1, painted in place; colour first, so that NumPy's inner
+loops run along rows. Coordinates are pixels.
 """
 
 from collections.abc import Callable
@@ -52,17 +53,18 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) 
     grid = rng.standard_normal((cells + 1, cells + 1)).astype(np.float32)
     rows = _interpolation(height, cells)
     columns = _interpolation(width, cells)
-    return rows @ grid @ columns.T
+    return np.asarray(rows @ grid @ columns.T)
 
 
 def _interpolation(size: int, cells: int) -> np.ndarray:
     """(size, cells + 1): linear interpolation of cells + 1 evenly spaced values at `size` pixels."""
     place = (np.arange(size) + 0.5) / size * cells
-    return np.clip(1 - np.abs(place[:, None] - np.arange(cells + 1)[None, :]), 0, 1).astype(np.float32)
+    distance = np.abs(place[:, None] - np.arange(cells + 1)[None, :])
+    return np.asarray(np.clip(1 - distance, 0, 1), np.float32)
 
 
 def paint_ground(rng: np.random.Generator, camera: Camera) -> np.ndarray:
-    """A new canvas (H, W, 3) with ground below the horizon and a background above it."""
+    """A new canvas (3, H, W) with ground below the horizon and a background above it."""
     height, width = camera.height, camera.width
     kind = int(rng.integers(len(_GROUNDS)))
     tone = 1 + 0.10 * smooth_noise(rng, height, width, 4) + 0.05 * smooth_noise(rng, height, width, 17)
@@ -71,12 +73,12 @@ def paint_ground(rng: np.random.Generator, camera: Camera) -> np.ndarray:
     if _PAVED[kind]:
         tone *= _paving(rng, camera)
     colour = _GROUNDS[kind] * rng.uniform(0.75, 1.15) + rng.normal(0, 0.02, 3)
-    canvas = (tone[:, :, None] * colour).astype(np.float32)
+    canvas = np.asarray(tone * colour[:, None, None], np.float32)
     if rng.random() < 0.35:
         _paint_markings(rng, canvas, camera)
     top = int(np.clip(camera.horizon, 0, height))
     if top > 0:
-        canvas[:top] = _background(rng, top, width)
+        canvas[:, :top] = _background(rng, top, width)
     return canvas
 
 
@@ -97,7 +99,7 @@ def _paving(rng: np.random.Generator, camera: Camera) -> np.ndarray:
     v = (away * np.cos(angle) - across * np.sin(angle)) * slabs
     joints = np.maximum(np.abs(u % 1 - 0.5), np.abs(v % 1 - 0.5))
     slab_tone = np.sin(np.floor(u) * 12.9898 + np.floor(v) * 78.233) * 0.05
-    return (1 + slab_tone - 0.22 * np.clip((joints - 0.44) * 25, 0, 1)).astype(np.float32)
+    return np.asarray(1 + slab_tone - 0.22 * np.clip((joints - 0.44) * 25, 0, 1), np.float32)
 
 
 def _paint_markings(rng: np.random.Generator, canvas: np.ndarray, camera: Camera) -> None:
@@ -107,23 +109,23 @@ def _paint_markings(rng: np.random.Generator, canvas: np.ndarray, camera: Camera
     stripe = (across * np.cos(angle) + away * np.sin(angle)) * rng.uniform(0.3, 0.8) + rng.random()
     band = np.abs(away - rng.uniform(3, 6)) < rng.uniform(0.4, 1.5)
     painted = ((stripe % 1) < 0.45) & (band | (rng.random() < 0.2))
-    canvas += (0.55 * painted)[:, :, None].astype(np.float32) * (0.85 - canvas)
+    canvas += (0.55 * painted).astype(np.float32) * (0.85 - canvas)
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Sky, a facade with windows, or a row of trees, (height, width, 3)."""
+    """Sky, a facade with windows, or a row of trees, (3, height, width)."""
     kind = rng.integers(3)
     if kind == 0:
-        fade = np.linspace(0.55, 0.9, height, dtype=np.float32)[:, None, None]
-        return fade * np.array([0.85, 0.95, 1.1], np.float32) + np.zeros((1, width, 1), np.float32)
+        fade = np.linspace(0.55, 0.9, height)[:, None]
+        return np.array([0.85, 0.95, 1.1])[:, None, None] * np.broadcast_to(fade, (height, width))
     if kind == 1:
-        wall = np.array([0.6, 0.52, 0.45]) * rng.uniform(0.6, 1.3)
+        wall = np.array([0.6, 0.52, 0.45])[:, None, None] * rng.uniform(0.6, 1.3)
         y, x = np.arange(height)[:, None], np.arange(width)[None, :]
         window = ((x + rng.integers(20)) % 13 < 7) & ((y + rng.integers(20)) % 11 < 6)
-        return np.where(window[:, :, None], wall * 0.45, wall).astype(np.float32)
+        return np.where(window, wall * 0.45, wall)
     leaves = 0.3 + 0.1 * smooth_noise(rng, height, width, 24)
     leaves += 0.05 * rng.standard_normal((height, width), dtype=np.float32)
-    return leaves[:, :, None] * np.array([0.75, 1.05, 0.5], np.float32)
+    return np.asarray(leaves * np.array([0.75, 1.05, 0.5])[:, None, None])
 
 
 def place_things(rng: np.random.Generator, camera: Camera, light: Light) -> list[Thing]:
@@ -243,7 +245,7 @@ def paint_bar(
     flat: bool = False,
 ) -> None:
     """A rounded bar (a ball where start is end) of one colour, lit as a solid unless `flat`."""
-    height, width = canvas.shape[:2]
+    _, height, width = canvas.shape
     left = max(0, int(min(start[0], end[0]) - radius - 1))
     right = min(width, int(max(start[0], end[0]) + radius + 2))
     top = max(0, int(min(start[1], end[1]) - radius - 1))
@@ -258,10 +260,10 @@ def paint_bar(
     # A bar thinner than a pixel is drawn a pixel wide and paler.
     drawn = max(radius, 0.5)
     alpha = np.clip(drawn - np.hypot(dx, dy) + 0.5, 0, 1) * (radius / drawn)
-    shade = np.float32(1.0)
+    shade: np.ndarray | float = 1.0
     if not flat:
         shade = (
             1 + (0.15 + 0.3 * light.strength) * (dx * light.direction[0] + dy * light.direction[1]) / drawn
         )
-    window = canvas[top:bottom, left:right]
-    window += alpha[:, :, None] * (np.asarray(shade)[..., None] * colour - window)
+    window = canvas[:, top:bottom, left:right]
+    window += alpha * (shade * colour[:, None, None] - window)

@@ -77,7 +77,7 @@ def match_annotations(images: Mapping[str, Path], annotations: Mapping[str, Path
     Args:
         images: image files by name.
         annotations: annotation files by the name of the image they belong to.
-        pattern: an annotation's file name, with ``{}`` for the image's name; for the message.
+        pattern: an annotation's file name, with ``{}`` or ``{0}`` for the image's name; for the message.
 
     Raises:
         SktError: naming the first file without its counterpart, and how many more there are.

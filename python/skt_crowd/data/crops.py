@@ -23,7 +23,7 @@ class TrainingCrop(NamedTuple):
 
     image: torch.Tensor  # (3, crop, crop) float32, normalised by ImageNet's mean and standard deviation
     target: torch.Tensor  # (1, ceil(crop / stride), ceil(crop / stride)) float32, people per cell
-    count: torch.Tensor  # () float32, people whose point is in the crop
+    people: torch.Tensor  # () float32, number of points in the crop
 
 
 class _Decoded(NamedTuple):
@@ -110,8 +110,8 @@ class TrainingCrops(Dataset[TrainingCrop]):
         cut = normalize_image(image[box.top : box.bottom, box.left : box.right])
         pixels[:, : cut.shape[1], : cut.shape[2]] = cut
         target = make_target(points, sigma, shape, box=box, stride=self._stride, boundary=self._boundary)
-        count = torch.tensor(float(len(points_inside(points, box))))
-        return TrainingCrop(pixels, target.unsqueeze(0), count)
+        people = torch.tensor(float(len(points_inside(points, box))))
+        return TrainingCrop(pixels, target.unsqueeze(0), people)
 
     def image_index(self, item: int) -> int:
         """Which image of the data set item `item` is a crop of."""

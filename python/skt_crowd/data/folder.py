@@ -87,7 +87,7 @@ def _shared_points(shared: Path, images: dict[str, Path]) -> dict[str, np.ndarra
 
 def _own_points(folder: Path, images: dict[str, Path]) -> dict[str, np.ndarray]:
     annotations = _annotations_beside(folder)
-    match_annotations(images, annotations, f"{{}}.csv or {{}}.json, and no {SHARED_POINTS}")
+    match_annotations(images, annotations, f"{{0}}.csv or {{0}}.json, and no {SHARED_POINTS}")
     return {
         name: read_points_csv(path) if path.suffix.lower() == ".csv" else read_points_json(path)
         for name, path in annotations.items()

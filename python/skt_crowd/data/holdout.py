@@ -26,7 +26,7 @@ def hold_out(names: Sequence[str], fraction: float, seed: int) -> tuple[list[int
 
     Example:
         >>> hold_out(["a", "b", "c", "d"], 0.25, seed=0)
-        ([0, 1, 3], [2])
+        ([0, 1, 2], [3])
     """
     if not 0 <= fraction < 1:
         raise UsageError(f"held-out fraction: expected 0 <= fraction < 1, got {fraction}")
