@@ -97,7 +97,7 @@ def test_pixels_beyond_the_receptive_field_do_not_matter() -> None:
     assert difference[(160 - 144) // 8 :].min() > 0.0
 
 
-def test_every_parameter_gets_a_gradient(student: CSRNet) -> None:
+def test_every_parameter_gets_a_gradient() -> None:
     model = CSRNet("1/8")
     model(torch.randn(2, 3, 32, 32)).sum().backward()
     for name, parameter in model.named_parameters():

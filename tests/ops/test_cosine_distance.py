@@ -67,15 +67,15 @@ def test_every_dtype_computes_as_well_as_its_accumulator(student_dtype, teacher_
 
 @op_samples.on_every_device
 def test_by_hand(device):
-    # Pixel 0: s = (3, 4), t = (1, 0): 1 - 3/5. Pixel 1: s = (0, 2), t = (0, -7): 1 + 1. Pixel 2: t = 0: 1 - 0.
+    # Pixel 0: s = (3, 4), t = (1, 0): 1 - 3/5. Pixel 1: s = (0, 2), t = (0, -7): 1 + 1. Pixel 2: t = 0: 1.
     student = torch.tensor([[[[3.0, 0.0, 1.0]], [[4.0, 2.0, 1.0]]]], device=device, requires_grad=True)
     teacher = torch.tensor([[[[1.0, 0.0, 0.0]], [[0.0, -7.0, 0.0]]]], device=device)
     distance, statistics = op(student, teacher, EPS)
     torch.testing.assert_close(distance, torch.tensor([[[0.4, 2.0, 1.0]]], device=device))
     expected = [[[[3.0, -14.0, 0.0]], [[25.0, 4.0, 2.0]], [[1.0, 49.0, 0.0]]]]
     torch.testing.assert_close(statistics, torch.tensor(expected, device=device))
-    # -(t / (|s||t|) - (s.t) s / (|s|^3 |t|)): pixel 0: -((1, 0)/5 - 3 (3, 4)/125) = (-16, 12)/125. Pixel 1 is at
-    # its maximum, and pixel 2 has no direction to go: 0.
+    # -(t / (|s||t|) - (s.t) s / (|s|^3 |t|)), pixel 0: -((1, 0)/5 - 3 (3, 4)/125) = (-16, 12)/125.
+    # Pixel 1 is at its maximum, and pixel 2 has no direction to go: 0.
     result = gradient(distance, torch.ones_like(distance), student)
     expected = torch.tensor([[[[-0.128, 0.0, 0.0]], [[0.096, 0.0, 0.0]]]], device=device)
     torch.testing.assert_close(result, expected)

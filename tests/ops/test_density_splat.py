@@ -14,7 +14,7 @@ SIZES = [(1, 1), (1, 13), (17, 1), (31, 23), (64, 48)]
 
 
 def crowd(height: int, width: int, people: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """People in and around the image, some on pixel corners; widths from far below a pixel to beyond the image."""
+    """People in and around the image, some on corners; widths from a fraction of a pixel to the image."""
     generator = torch.Generator().manual_seed(people)
     size = torch.tensor([width, height], dtype=torch.float64)
     points = torch.rand(people, 2, generator=generator, dtype=torch.float64) * (size + 4) - 2
@@ -42,8 +42,8 @@ def test_equals_the_reference(size, people, with_roi, conserve, device):
 
 @op_samples.on_every_device
 def test_by_hand(device):
-    # sigma 0.5, truncate 2: radius int(2 * 0.5 + 0.5) = 1; profile e^-2, 1, e^-2 over its sum 1 + 2 e^-2. One row
-    # only, the person in column 0: the map keeps the centre row's factor 1 / s and columns 0 and 1.
+    # sigma 0.5, truncate 2: radius int(2 * 0.5 + 0.5) = 1; profile e^-2, 1, e^-2 over its sum 1 + 2 e^-2.
+    # One row only, the person in column 0: the map keeps the centre row's factor 1 / s and columns 0 and 1.
     e = math.exp(-2)
     s = 1 + 2 * e
     points = torch.tensor([[0.9, 0.2]], dtype=torch.float64, device=device)

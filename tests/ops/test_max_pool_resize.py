@@ -51,7 +51,7 @@ def test_keeps_dtype_and_memory_format(dtype, layout, device):
 
 @op_samples.on_every_device
 def test_by_hand(device):
-    # Windows of 2x2 on 3x3: {1, 5, 4, 2} -> 5 at offset 1; {3, 0} -> 3 at 0; {7, 7} -> first 7, at 0; {6} at 0.
+    # 2x2 on 3x3: {1, 5, 4, 2} -> 5, offset 1; {3, 0} -> 3, offset 0; {7, 7} -> first 7, offset 0; {6}.
     features = torch.tensor([[1.0, 5.0, 3.0], [4.0, 2.0, 0.0], [7.0, 7.0, 6.0]], device=device)
     features = features.reshape(1, 1, 3, 3).requires_grad_()
     output, argmax = op(features, 2, 2)

@@ -33,7 +33,7 @@ def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
     """
     if image.shape != (result.height, result.width, 3):
         raise UsageError(
-            f"image: expected ({result.height}, {result.width}, 3), the pixels counted, got {tuple(image.shape)}"
+            f"image: expected the counted ({result.height}, {result.width}, 3), got {tuple(image.shape)}"
         )
     scale = heat_scale(result.density)
     photograph = Image.fromarray(heat_overlay(image, result.density, result.stride, scale))

@@ -56,7 +56,7 @@ def save_comparison(path: Path, rows: Sequence[Comparison]) -> None:
     titles = list(rows[0].maps)
     if any(list(row.maps) != titles for row in rows):
         raise UsageError(f"rows: expected the maps {', '.join(titles)} in every row")
-    shapes = [row.image.shape[0] / row.image.shape[1] for row in rows]
+    shapes = [_panel_shape(row.image) for row in rows]
     figure = _figure(
         PANEL_WIDTH * (1 + len(titles)) + 0.9, sum(PANEL_WIDTH * shape + 0.45 for shape in shapes)
     )
@@ -166,8 +166,8 @@ def save_feature_means(
         if len(features) != len(levels) or any(feature.ndim != 3 for feature in features):
             raise UsageError(f"models: expected {len(levels)} features (C, h, w) of {name!r}")
     height, width = image.shape[:2]
-    shape = height / width
-    figure = _figure(PANEL_WIDTH * (1 + len(levels)), len(models) * (PANEL_WIDTH * shape + 0.45))
+    row_height = PANEL_WIDTH * _panel_shape(image) + 0.45
+    figure = _figure(PANEL_WIDTH * (1 + len(levels)), len(models) * row_height)
     grid = figure.add_gridspec(len(models), 1 + len(levels))
     photograph = figure.add_subplot(grid[:, 0])
     photograph.imshow(image)
@@ -183,6 +183,11 @@ def save_feature_means(
             axis.set_title(f"{name}, {level}{agreement}")
             axis.set_axis_off()
     _save(path, figure)
+
+
+def _panel_shape(image: np.ndarray) -> float:
+    """Height of a panel over its width: the image's, kept where a page can hold it."""
+    return float(np.clip(image.shape[0] / image.shape[1], 0.25, 2.0))
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
