@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import typer
 
-#from skt_crowd.cli.count import count
-#from skt_crowd.cli.demo import demo
+from skt_crowd.cli.count import count
+from skt_crowd.cli.demo import demo
 from skt_crowd.cli.distill import distill
 from skt_crowd.cli.doctor import doctor
 from skt_crowd.cli.evaluate import evaluate
-#from skt_crowd.cli.prepare import prepare
+from skt_crowd.cli.prepare import prepare
 from skt_crowd.cli.report import report
 from skt_crowd.cli.train import train
 from skt_crowd.errors import SktError
@@ -37,11 +37,11 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(distill)
-#app.command(rich_help_panel="Train")(prepare)
+app.command(rich_help_panel="Train")(prepare)
 app.command(rich_help_panel="Use")(evaluate)
-#app.command(rich_help_panel="Use")(count)
+app.command(rich_help_panel="Use")(count)
 app.command(rich_help_panel="Use")(report)
-#app.command(rich_help_panel="Look around")(demo)
+app.command(rich_help_panel="Look around")(demo)
 app.command(rich_help_panel="Look around")(doctor)
 
 

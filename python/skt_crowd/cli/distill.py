@@ -25,7 +25,7 @@ def distill(
     output: OutputOption,
     teacher: Annotated[
         Path | None,
-        typer.Option("--teacher", help="Weights of the trained teacher (teacher.checkpoint).", show_default=False),
+        typer.Option("--teacher", help="Weights of the trained teacher, or the folder of its run (teacher.checkpoint).", show_default=False),
     ] = None,
     data: DataOption = None,
     seed: SeedOption = None,
@@ -42,10 +42,11 @@ def distill(
     recipe holds the weight of each term: `--set transfer.inter=0` leaves the relations out.
     """
     from skt_crowd.cli.carry_out import carry_out
+    from skt_crowd.cli.files import checkpoint_file
 
     changed = overrides(
         settings,
-        teacher__checkpoint=teacher,
+        teacher__checkpoint=checkpoint_file(teacher) if teacher is not None else None,
         data__root=data,
         training__seed=seed,
         training__steps=steps,

@@ -63,6 +63,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from skt_crowd.cli.data_options import parse_data_options
     from skt_crowd.cli.files import checkpoint_file, new_folder
     from skt_crowd.data import hold_out, open_dataset
     from skt_crowd.evaluation import evaluate as evaluate_model
@@ -72,7 +73,7 @@ def evaluate(
 
     folder = new_folder(output) if output is not None else None
     file = checkpoint_file(checkpoint)
-    dataset = open_dataset(kind, data, split=split, **_options(options))
+    dataset = open_dataset(kind, data, split=split, **parse_data_options(options))
     indices = hold_out(dataset.names, fraction, held_out_seed)[1] if held_out else list(range(len(dataset)))
     chosen = f"{len(indices)} of {len(dataset)} images of {kind} {split}" + (" (held out)" if held_out else "")
     where = choose_device(device)
@@ -91,18 +92,3 @@ def evaluate(
         write_csv(folder / "predictions.csv", result)
         write_json(folder / "results.json", result, {"checkpoint": str(file), "model": model.label, "data": chosen})
         console.print(f"{folder / 'results.json'}, {folder / 'predictions.csv'}", highlight=False, soft_wrap=True)
-
-
-def _options(texts: list[str] | None) -> dict[str, object]:
-    """``part=B`` texts as a dictionary, the values in YAML."""
-    import yaml
-
-    from skt_crowd.errors import UsageError
-
-    values: dict[str, object] = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--data-option {text}: expected NAME=VALUE, for example part=B")
-        values[name] = yaml.safe_load(value)
-    return values

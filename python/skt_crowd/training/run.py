@@ -1,4 +1,4 @@
-"""Carry out a recipe: from the recipe to a run folder with its results and report."""
+"""Carry out a recipe: from the recipe to a run folder with its results."""
 
 from __future__ import annotations
 
