@@ -385,7 +385,9 @@ def _squared_error(student: Tensor, teacher: Tensor) -> Tensor:
 def _target_size(size: int | tuple[int, int] | None, last: Tensor) -> tuple[int, int]:
     if size is None:
         return last.shape[2], last.shape[3]
-    height, width = size if isinstance(size, Sequence) and len(size) == 2 else (size, size)
+    height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
+    if not all(isinstance(length, (int, torch.SymInt)) for length in (height, width)):
+        raise TypeError(f"size must be a whole number or a pair of them, got {size!r}")
     check_count("size", height)
     check_count("size", width)
     return height, width
@@ -414,8 +416,9 @@ def _pack(features: Sequence[Tensor], dtype: torch.dtype, normalize: str | None)
     rows = torch.cat([feature.flatten(2).to(dtype) for feature in features], dim=1)
     if normalize is None:
         return rows
-    variance, mean = torch.var_mean(rows, dim=2, correction=0, keepdim=True)
-    return (rows - mean) * torch.rsqrt(variance + _INSTANCE_NORM_EPS)
+    centred = rows - rows.mean(2, keepdim=True)
+    variance = centred.square().mean(2, keepdim=True)
+    return centred * torch.rsqrt(variance + _INSTANCE_NORM_EPS)
 
 
 # Checks

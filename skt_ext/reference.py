@@ -165,8 +165,16 @@ def l2_transfer_loss(student: Tensor, teacher: Tensor, *, reduction: str = "sum"
 def fsp_matrix(first: Tensor, second: Tensor, *, normalize: str | None = None) -> Tensor:
     """Equation 5: inner products of channels over (h, w), divided by h * w -> (N, C1, C2)."""
     if normalize == "instance":
-        first, second = F.instance_norm(first), F.instance_norm(second)
+        first, second = _instance_norm(first), _instance_norm(second)
     return torch.bmm(first.flatten(2), second.flatten(2).mT) / (first.shape[2] * first.shape[3])
+
+
+def _instance_norm(feature: Tensor) -> Tensor:
+    """F.instance_norm written out. That of torch 2.13 and 2.14 has a wrong gradient on the CPU for a single image when
+    the incoming gradient is strided like channels_last, which is how the matrix product hands it on.
+    """
+    centred = feature - feature.mean((2, 3), keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + 1e-5)
 
 
 def dense_fsp_loss(

@@ -54,7 +54,6 @@ def test_alpha_is_dropped(tmp_path, colours):
 
 @pytest.mark.parametrize("transparency", [None, 0, b"\x00\xff"])
 def test_palette_is_looked_up(tmp_path, recwarn, transparency):
-    image = Image.fromarray(np.array([[0, 1, 1]], np.uint8), "L").copy()
     image = Image.new("P", (3, 1))
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.putdata([0, 1, 1])

@@ -93,7 +93,7 @@ def normalize_image(image: np.ndarray) -> torch.Tensor:
         raise ValueError(f"image: expected (H, W, 3) uint8, got {tuple(image.shape)} {image.dtype}")
     mean = torch.tensor(IMAGENET_MEAN).mul(255).view(3, 1, 1)
     std = torch.tensor(IMAGENET_STD).mul(255).view(3, 1, 1)
-    channels = np.ascontiguousarray(image.transpose(2, 0, 1))  # (3, H, W); also resolves negative strides
+    channels = image.transpose(2, 0, 1).copy()  # (3, H, W), without a mirrored view's negative strides
     return torch.from_numpy(channels).to(torch.float32).sub_(mean).div_(std)
 
 

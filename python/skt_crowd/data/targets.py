@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from skt_ext.density import density_map, downsample_density, geometry_adaptive_sigma
 
 from skt_crowd.errors import UsageError
+from skt_ext.density import density_map, downsample_density, geometry_adaptive_sigma
 
 Boundary = Literal["conserve", "clip"]
 
@@ -29,7 +29,8 @@ class SigmaRule:
     """How wide a person's Gaussian is, in pixels.
 
     ``adaptive``: beta times the mean distance to the nearest neighbours (Zhang et al., CVPR 2016, section
-    2.2), at least `minimum` and at most `maximum`; a person alone in the image gets `fallback`.
+    2.2), at least `minimum` and at most `maximum`; a person alone in the image gets `fallback`
+    itself.
     ``fixed``: `value` for everyone.
 
     Raises:

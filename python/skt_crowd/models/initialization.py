@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from skt_crowd.models.base import CrowdCounter
 
 OUTPUT_STANDARD_DEVIATION = 0.01
+# Root mean square of VGG-16's conv4_3 after its ReLU, on photographs normalised by ImageNet's statistics.
+VGG16_FEATURE_SCALE = 100.0
 
 
 def initialize_weights(model: nn.Module, output: nn.Conv2d) -> None:
@@ -32,7 +34,11 @@ def initialize_weights(model: nn.Module, output: nn.Conv2d) -> None:
 
 
 def initialize_from_vgg16(model: "CrowdCounter", source: Path | str) -> None:
-    """Copy VGG-16's first ten convolutions (ImageNet) into ``model.frontend``, in place; other layers stay.
+    """Copy VGG-16's first ten convolutions (ImageNet) into ``model.frontend``, in place.
+
+    The first convolution of the back end is divided by ``VGG16_FEATURE_SCALE``: it expects inputs of scale one,
+    and without this the first maps are a hundred times too large, which Adam's averages remember for a thousand
+    steps. Other layers stay.
 
     Args:
         model: a CSRNet at rate 1; ImageNet weights exist for no other width.
@@ -59,6 +65,8 @@ def initialize_from_vgg16(model: "CrowdCounter", source: Path | str) -> None:
     if not chosen:
         raise SktError(f"{origin}: expected VGG-16's features.0.weight ..., found {_some(weights)}")
     copy_weights(frontend, chosen, origin)
+    with torch.no_grad():
+        model.get_submodule("backend.0").weight.div_(VGG16_FEATURE_SCALE)
 
 
 def _torchvision_vgg16() -> dict[str, torch.Tensor]:

@@ -1,0 +1,232 @@
+// Max over windows that tile a map, on the CPU, with the winner's offset inside its window.
+//
+// As in torch, the first of equal maxima wins, and among NaNs the last. 16-bit values are compared as float.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "feature_map.h"
+#include "simd.h"
+
+namespace skt::max_pool {
+
+struct Problem {
+  int64_t batch, channels, height, width, kernel_h, kernel_w;
+
+  int64_t out_height() const { return (height + kernel_h - 1) / kernel_h; }
+  int64_t out_width() const { return (width + kernel_w - 1) / kernel_w; }
+};
+
+// ---- loops over contiguous memory --------------------------------------------------------------------------------
+
+template <class T>
+SKT_INLINE void keep_larger_body(
+    const T* SKT_RESTRICT value, int32_t label, int64_t count, T* SKT_RESTRICT best, int32_t* SKT_RESTRICT winner) {
+  for (int64_t i = 0; i < count; ++i) {
+    const bool wins = (value[i] > best[i]) | (value[i] != value[i]);
+    best[i] = wins ? value[i] : best[i];
+    winner[i] = wins ? label : winner[i];
+  }
+}
+
+// Reduces `windows` groups of `step` columns to one value each; row[i] is the row in which column i has its maximum.
+// The last group may be cut short at `columns`.
+template <class T>
+SKT_INLINE void reduce_columns_body(
+    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT row, int64_t columns, int64_t step, int64_t kernel_w,
+    T* SKT_RESTRICT best, int32_t* SKT_RESTRICT winner) {
+  const auto reduce = [&](int64_t window, int64_t size) {
+    const int64_t first = window * step;
+    T b = value[first];
+    int32_t b_row = row[first], b_column = 0;
+    for (int64_t i = 1; i < size; ++i) {
+      const T v = value[first + i];
+      const int32_t r = row[first + i];
+      const bool nan = v != v, b_nan = b != b;
+      const bool wins = (v > b) | ((v == b) & (r < b_row)) | (nan & (!b_nan | (r >= b_row)));
+      b = wins ? v : b;
+      b_row = wins ? r : b_row;
+      b_column = wins ? static_cast<int32_t>(i) : b_column;
+    }
+    best[window] = b;
+    winner[window] = b_row * static_cast<int32_t>(kernel_w) + b_column;
+  };
+  const int64_t whole = columns / step;
+  for (int64_t window = 0; window < whole; ++window) reduce(window, step);
+  if (whole * step < columns) reduce(whole, columns - whole * step);
+}
+
+template <class T>
+SKT_INLINE void reduce_columns_any(
+    const T* value, const int32_t* row, int64_t columns, int64_t kernel_w, T* best, int32_t* winner) {
+  switch (kernel_w) {  // the usual steps as constants, for the compiler to unroll
+    case 2: return reduce_columns_body(value, row, columns, 2, 2, best, winner);
+    case 4: return reduce_columns_body(value, row, columns, 4, 4, best, winner);
+    case 8: return reduce_columns_body(value, row, columns, 8, 8, best, winner);
+    default: return reduce_columns_body(value, row, columns, kernel_w, kernel_w, best, winner);
+  }
+}
+
+// One input row of one window row, channels_last: a value where it won, zero elsewhere.
+template <class Bits, class Index>
+SKT_INLINE void select_body(
+    const Bits* SKT_RESTRICT grad, int64_t stride, const Index* SKT_RESTRICT winner, Index label, int64_t count,
+    Bits* SKT_RESTRICT out) {
+  if (stride == 1) {
+    for (int64_t c = 0; c < count; ++c) out[c] = winner[c] == label ? grad[c] : Bits(0);
+  } else {
+    for (int64_t c = 0; c < count; ++c) out[c] = winner[c] == label ? grad[c * stride] : Bits(0);
+  }
+}
+
+namespace {
+
+#define SKT_MAX_POOL_LOOPS(T)                                                                                        \
+  SKT_SIMD void keep_larger(const T* value, int32_t label, int64_t count, T* best, int32_t* winner) {                \
+    keep_larger_body(value, label, count, best, winner);                                                             \
+  }                                                                                                                  \
+  SKT_SIMD void reduce_columns(                                                                                      \
+      const T* value, const int32_t* row, int64_t columns, int64_t kernel_w, T* best, int32_t* winner) {             \
+    reduce_columns_any(value, row, columns, kernel_w, best, winner);                                                 \
+  }
+SKT_MAX_POOL_LOOPS(float)
+SKT_MAX_POOL_LOOPS(double)
+#undef SKT_MAX_POOL_LOOPS
+
+#define SKT_SELECT_LOOP(Bits, Index)                                                                                 \
+  SKT_SIMD void select(                                                                                              \
+      const Bits* grad, int64_t stride, const Index* winner, Index label, int64_t count, Bits* out) {                \
+    select_body(grad, stride, winner, label, count, out);                                                            \
+  }
+SKT_SELECT_LOOP(uint16_t, uint8_t)
+SKT_SELECT_LOOP(uint32_t, uint8_t)
+SKT_SELECT_LOOP(uint64_t, uint8_t)
+SKT_SELECT_LOOP(uint16_t, int32_t)
+SKT_SELECT_LOOP(uint32_t, int32_t)
+SKT_SELECT_LOOP(uint64_t, int32_t)
+#undef SKT_SELECT_LOOP
+
+}  // namespace
+
+// ---- forward -----------------------------------------------------------------------------------------------------
+
+// Output rows [first, last) of all N * C * out_height, NCHW output; argmax is dense.
+template <class T, class Index>
+void forward_by_pixels(
+    const FeatureMap& input, const Problem& problem, int64_t first, int64_t last, const FeatureMap& output,
+    Index* argmax) {
+  // Chunks of whole windows that stay in the first-level cache.
+  const int64_t windows_per_chunk = std::max<int64_t>(1, 1024 / problem.kernel_w);
+  const int64_t chunk = windows_per_chunk * problem.kernel_w;
+  const int64_t buffer = std::min(chunk, problem.width);
+  std::vector<T> column_best(buffer), scratch(buffer), best(windows_per_chunk);
+  std::vector<int32_t> column_row(buffer), winner(windows_per_chunk);
+  for (int64_t item = first; item < last; ++item) {
+    const int64_t oh = item % problem.out_height(), plane = item / problem.out_height();
+    const int64_t n = plane / problem.channels, c = plane % problem.channels;
+    const int64_t top = oh * problem.kernel_h, bottom = std::min(top + problem.kernel_h, problem.height);
+    for (int64_t left = 0; left < problem.width; left += chunk) {
+      const int64_t columns = std::min(chunk, problem.width - left);
+      const int64_t windows = (columns + problem.kernel_w - 1) / problem.kernel_w;
+      for (int64_t row = top; row < bottom; ++row) {
+        const int64_t p = row * problem.width + left;
+        const T* values = load_pixels(input, n, c, p, p + columns, scratch.data());
+        if (row == top) {
+          std::copy_n(values, columns, column_best.data());
+          std::fill_n(column_row.data(), columns, 0);
+        } else {
+          keep_larger(values, static_cast<int32_t>(row - top), columns, column_best.data(), column_row.data());
+        }
+      }
+      reduce_columns(column_best.data(), column_row.data(), columns, problem.kernel_w, best.data(), winner.data());
+      const int64_t to = item * problem.out_width() + left / problem.kernel_w;
+      narrow_row(output.storage, best.data(), windows, output.data, to, 1);
+      std::copy_n(winner.data(), windows, argmax + to);
+    }
+  }
+}
+
+// Output rows [first, last) of all N * out_height, channels_last input and output.
+template <class T, class Index>
+void forward_by_channels(
+    const FeatureMap& input, const Problem& problem, int64_t first, int64_t last, const FeatureMap& output,
+    Index* argmax) {
+  std::vector<T> scratch(problem.channels), best(problem.channels);
+  std::vector<int32_t> winner(problem.channels);
+  for (int64_t item = first; item < last; ++item) {
+    const int64_t n = item / problem.out_height(), oh = item % problem.out_height();
+    const int64_t top = oh * problem.kernel_h, bottom = std::min(top + problem.kernel_h, problem.height);
+    for (int64_t ow = 0; ow < problem.out_width(); ++ow) {
+      const int64_t left = ow * problem.kernel_w, right = std::min(left + problem.kernel_w, problem.width);
+      for (int64_t row = top; row < bottom; ++row) {
+        for (int64_t column = left; column < right; ++column) {
+          const T* values =
+              load_channels(input, n, row * problem.width + column, problem.channels, scratch.data());
+          if (row == top && column == left) {
+            std::copy_n(values, problem.channels, best.data());
+            std::fill_n(winner.data(), problem.channels, 0);
+          } else {
+            const int64_t label = (row - top) * problem.kernel_w + (column - left);
+            keep_larger(values, static_cast<int32_t>(label), problem.channels, best.data(), winner.data());
+          }
+        }
+      }
+      const int64_t to = (item * problem.out_width() + ow) * problem.channels;
+      narrow_row(output.storage, best.data(), problem.channels, output.data, to, 1);
+      std::copy_n(winner.data(), problem.channels, argmax + to);
+    }
+  }
+}
+
+// ---- backward ----------------------------------------------------------------------------------------------------
+
+// The gradient of the output with any strides, as bits: it is moved, never computed with.
+template <class Bits>
+struct Gradient {
+  const Bits* data;
+  int64_t stride_n, stride_c, stride_h, stride_w;
+};
+
+// Window rows [first, last) of all N * C * out_height; out (N, C, H, W) is dense NCHW. Windows do not overlap, so each
+// input pixel is written by its own window only: the rows are cleared and every winner receives its value.
+template <class Bits, class Index>
+void backward_by_pixels(
+    const Gradient<Bits>& grad, const Index* argmax, const Problem& problem, int64_t first, int64_t last, Bits* out) {
+  const uint32_t kernel_w = static_cast<uint32_t>(problem.kernel_w);
+  for (int64_t item = first; item < last; ++item) {
+    const int64_t oh = item % problem.out_height(), plane = item / problem.out_height();
+    const int64_t n = plane / problem.channels, c = plane % problem.channels;
+    const int64_t top = oh * problem.kernel_h, rows = std::min(problem.kernel_h, problem.height - top);
+    Bits* target = out + (plane * problem.height + top) * problem.width;
+    std::memset(target, 0, sizeof(Bits) * rows * problem.width);
+    const Bits* source = grad.data + n * grad.stride_n + c * grad.stride_c + oh * grad.stride_h;
+    const Index* winner = argmax + item * problem.out_width();
+    for (int64_t ow = 0; ow < problem.out_width(); ++ow) {
+      const uint32_t offset = static_cast<uint32_t>(winner[ow]);
+      const int64_t row = offset / kernel_w, column = ow * problem.kernel_w + offset % kernel_w;
+      // An offset that no forward pass wrote must not write outside the map.
+      if (row < rows && column < problem.width) target[row * problem.width + column] = source[ow * grad.stride_w];
+    }
+  }
+}
+
+// Input rows [first, last) of all N * H; out is dense channels_last, and so is argmax. Each input pixel looks up its window.
+template <class Bits, class Index>
+void backward_by_channels(
+    const Gradient<Bits>& grad, const Index* argmax, const Problem& problem, int64_t first, int64_t last, Bits* out) {
+  for (int64_t item = first; item < last; ++item) {
+    const int64_t n = item / problem.height, row = item % problem.height, oh = row / problem.kernel_h;
+    for (int64_t column = 0; column < problem.width; ++column) {
+      const int64_t ow = column / problem.kernel_w;
+      const int64_t label = row % problem.kernel_h * problem.kernel_w + column % problem.kernel_w;
+      const int64_t window = (n * problem.out_height() + oh) * problem.out_width() + ow;
+      select(grad.data + n * grad.stride_n + oh * grad.stride_h + ow * grad.stride_w, grad.stride_c,
+             argmax + window * problem.channels, static_cast<Index>(label), problem.channels,
+             out + (item * problem.width + column) * problem.channels);
+    }
+  }
+}
+
+}  // namespace skt::max_pool
