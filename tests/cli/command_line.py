@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import pytest
+
 from skt_crowd.cli import main
 
 

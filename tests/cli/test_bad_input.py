@@ -8,6 +8,7 @@ import scipy.io
 import yaml
 from command_line import refused, skt
 from PIL import Image
+
 from skt_crowd.models import build_model, save_model
 
 
@@ -101,14 +102,14 @@ def test_an_output_that_exists(
 
 def test_points_with_text_in_them(capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path) -> None:
     root = folder(tmp_path, "x,y\n3,4\nfive,6\n")
-    message = refused(skt(capsys, "evaluate", model, "--data", root, "--split", "."), 1)
+    message = refused(skt(capsys, "evaluate", model, "--data", root), 1)
     assert str(root / "a.csv") in message
     assert "five" in message
 
 
 def test_points_that_are_not_numbers(capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path) -> None:
     root = folder(tmp_path, "x,y\n3,nan\n")
-    assert str(root / "a.csv") in refused(skt(capsys, "evaluate", model, "--data", root, "--split", "."), 1)
+    assert str(root / "a.csv") in refused(skt(capsys, "evaluate", model, "--data", root), 1)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -1,7 +1,6 @@
 """From a folder of images to a counted photograph, through the command line alone."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import torch
 import yaml
 from command_line import skt
 from PIL import Image
+
 from skt_crowd.data import render_crowd
 from skt_crowd.models import load_model
 
@@ -123,7 +123,7 @@ def test_prepare_writes_a_map_for_each_image(capsys: pytest.CaptureFixture[str],
     sample = render_crowd(2, (48, 64), people=5)
     Image.fromarray(sample.image).save(folder / "a.png")
     (folder / "a.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in sample.points))
-    ended = skt(capsys, "prepare", folder, "--split", ".", "--output", tmp_path / "maps", "--sigma", 2)
+    ended = skt(capsys, "prepare", folder, "--output", tmp_path / "maps", "--sigma", 2)
     assert ended.code == 0, ended.err
     assert "1 maps of 5 people" in ended.out
     with h5py.File(tmp_path / "maps/a.h5") as file:
@@ -138,28 +138,30 @@ def test_doctor_names_what_is_used(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_a_killed_process_resumes_to_the_same_bits(tmp_path: Path, recipe: Path) -> None:
-    more = ["--steps", "40", "--set", "training.checkpoint_every=5", "--set", "training.evaluate_every=8"]
-
-    def command(output: str, *extra: str) -> list[str]:
-        start = "from skt_crowd.cli import main; main()"
-        return [sys.executable, "-c", start, "train", str(recipe), "--output", output, *more, *extra]
-
+def test_a_killed_process_resumes_to_the_same_bits(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, recipe: Path
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command(str(whole)), check=True, capture_output=True, env=environment)
-    with subprocess.Popen(command(str(killed)), stdout=subprocess.DEVNULL, env=environment) as process:
+    more = ["--steps", "40", "--set", "training.checkpoint_every=5", "--set", "training.evaluate_every=8"]
+    assert skt(capsys, "train", recipe, "--output", whole, *more).code == 0
+
+    start = [sys.executable, "-c", "from skt_crowd.cli import main; main()", "train", str(recipe)]
+    with subprocess.Popen(
+        [*start, "--output", str(killed), *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        metrics = killed / "metrics.jsonl"
         deadline = time.monotonic() + 120
+        # Until it is past the second checkpoint, with a record beyond it.
         while time.monotonic() < deadline and process.poll() is None:
-            metrics = killed / "metrics.jsonl"
-            # Past the second checkpoint, and some records beyond it.
             if metrics.is_file() and metrics.read_text().count('"train"') >= 7:
                 break
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (killed / "results.json").exists()
-    subprocess.run(command(str(killed), "--resume"), check=True, capture_output=True, env=environment)
+
+    resumed = skt(capsys, "train", recipe, "--output", killed, *more, "--resume")
+    assert resumed.code == 0, resumed.err
     for name in ("best", "final"):
         first = load_model(whole / f"checkpoints/{name}.safetensors").state_dict()
         second = load_model(killed / f"checkpoints/{name}.safetensors").state_dict()

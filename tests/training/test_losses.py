@@ -1,6 +1,7 @@
 """The loss of counts in squares against a sum written out."""
 
 import torch
+
 from skt_crowd.training.losses import cell_count_loss
 
 

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
+
 from skt_crowd.errors import SktError
 from skt_crowd.training.metrics import MetricsLog, read_metrics
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
+
 from skt_crowd.errors import UsageError
 from skt_crowd.models import build_model
 from skt_crowd.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from skt_crowd.training.recipe import OptimizerSettings
-from torch import nn
 
 
 def test_warm_up_then_cosine_to_zero() -> None:

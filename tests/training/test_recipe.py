@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from skt_crowd.errors import UsageError
 from skt_crowd.training.recipe_file import (
     absolute_paths,

@@ -102,6 +102,7 @@ def evaluate(
     console.print(
         f"{model.label}: MAE {result.mae:.2f}  RMSE {result.rmse:.2f}  NAE {result.nae:.3f}  on {chosen}",
         highlight=False,
+        soft_wrap=True,
     )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
