@@ -1,4 +1,4 @@
-"""Errors that a person can act on: the command line prints their message on one line and exits with their code."""
+"""Errors that a person can act on: the command line prints the message on one line and exits with the code."""
 
 
 class SktError(Exception):

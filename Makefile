@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. Each works as the very first one in a fresh clone; what is
+# already there (.venv, the compiled library) is reused, and rebuilt only when its sources change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+NATIVE_SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-quick test lint check-types bench wheel clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED)  ## distil a small teacher on synthetic crowds, three seeds: table, pictures, report in runs/demo
+	$(BIN)/skt demo --output runs/demo --resume
+
+demo-quick: $(INSTALLED)  ## the same with one seed, under four minutes on two cores
+	$(BIN)/skt demo --quick --output runs/demo-quick --resume
+
+test: $(INSTALLED) lint check-types  ## linters, types and the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check-types: $(INSTALLED)
+	$(BIN)/mypy
+
+bench: $(INSTALLED)  ## the benchmarks of benchmarks/, on an otherwise idle machine; CSV files in benchmarks/results
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+wheel: $(INSTALLED)  ## one abi3 wheel for every Python and torch, in dist/
+	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:  ## remove what was built, keep .venv
+	rm -rf build dist skt_ext/_C.so skt_ext.egg-info skt_ext/*.egg-info *.egg-info
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is older than 3.10; name another: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(INSTALLED): .venv/bin/pip $(NATIVE_SOURCES)
+	$(BIN)/pip install --quiet "torch>=2.13" numpy "setuptools>=77" "cmake>=3.26" ninja
+	$(BIN)/pip install --no-build-isolation --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,74 @@
+"""The commands of ``skt`` and how their errors end: one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from skt_crowd.cli.count import count
+from skt_crowd.cli.demo import demo
+from skt_crowd.cli.distill import distill
+from skt_crowd.cli.doctor import doctor
+from skt_crowd.cli.evaluate import evaluate
+from skt_crowd.cli.prepare import prepare
+from skt_crowd.cli.report import report
+from skt_crowd.cli.train import train
+from skt_crowd.errors import SktError
+
+HELP = """
+Count crowds with small networks that learned from large ones (Structured Knowledge Transfer).
+
+A first look, without any data:  `skt demo --quick --output demo-run`
+
+On your own images:  `skt train` a teacher, `skt distill` a student 16 times smaller from it,
+`skt count` people with the student. `skt doctor` says what this machine can do.
+"""
+
+app = typer.Typer(
+    name="skt",
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command(rich_help_panel="Train")(train)
+app.command(rich_help_panel="Train")(distill)
+app.command(rich_help_panel="Train")(prepare)
+app.command(rich_help_panel="Use")(evaluate)
+app.command(rich_help_panel="Use")(count)
+app.command(rich_help_panel="Use")(report)
+app.command(rich_help_panel="Look around")(demo)
+app.command(rich_help_panel="Look around")(doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``skt`` and exit: 0 done, 1 something outside is wrong, 2 the request is wrong, 130 interrupted."""
+    try:
+        code = app(
+            args=None if arguments is None else list(arguments), prog_name="skt", standalone_mode=False
+        )
+        sys.exit(code if isinstance(code, int) else 0)
+    except SktError as error:
+        _stop(str(error), error.exit_code)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _stop(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _stop("interrupted", 130)
+    except Exception as error:
+        # Errors of the command line itself. Their class moved between versions of typer; this method did not.
+        explain = getattr(error, "format_message", None)
+        if explain is None:
+            raise
+        _stop(f"{explain()} (skt --help shows what there is)", getattr(error, "exit_code", 2))
+
+
+def _stop(message: str, code: int) -> None:
+    print(f"skt: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

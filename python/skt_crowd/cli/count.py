@@ -1,0 +1,87 @@
+"""``skt count``: people in photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def count(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Photographs: JPEG, PNG, ...", show_default=False)
+    ],
+    model: Annotated[
+        Path,
+        typer.Option(
+            "--model", "-m", help="Weights of a counter, or the folder of a run.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for an overlay picture of each image and counts.json.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")
+    ] = False,
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False),
+    ] = None,
+) -> None:
+    """Count the people in photographs of any size.
+
+    Example:  `skt count square.jpg station.jpg --model student.safetensors --output counted`
+
+    Prints the number of people for each image. With --output, each image is also drawn with the crowd as
+    heat, and counts.json holds the numbers. An output folder that holds other files is left alone.
+    """
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from skt_crowd.cli.files import checkpoint_file, new_folder
+    from skt_crowd.data import read_image
+    from skt_crowd.deployment import count_image, counts_as_json, save_overlay, write_counts
+    from skt_crowd.models import load_model
+    from skt_crowd.training.device import choose_device
+
+    folder = new_folder(output) if output is not None else None
+    if threads is not None:
+        torch.set_num_threads(threads)
+    file = checkpoint_file(model)
+    where = choose_device(device)
+    counter = load_model(file).to(where)
+    results = [count_image(counter, path, device=where, precision=precision) for path in images]
+    context = {"checkpoint": str(file), "model": counter.label, "device": str(where), "precision": precision}
+    if folder is not None:
+        for number, result in enumerate(results, start=1):
+            # Numbered, because images of different folders may share a name.
+            name = f"{number:04}_{result.path.stem}.jpg" if len(results) > 1 else f"{result.path.stem}.jpg"
+            save_overlay(folder / name, read_image(result.path), result)
+        write_counts(folder / "counts.json", results, context)
+    if as_json:
+        print(counts_as_json(results, context), end="")
+        return
+    table = Table("image", "people", "size", "seconds")
+    for result in results:
+        table.add_row(
+            str(result.path),
+            f"{result.people:,}",
+            f"{result.width} x {result.height}",
+            f"{result.seconds:.2f}",
+        )
+    console = Console()
+    console.print(table)
+    if folder is not None:
+        console.print(
+            f"{folder / 'counts.json'} and {len(results)} pictures", highlight=False, soft_wrap=True
+        )

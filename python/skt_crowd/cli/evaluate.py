@@ -1,0 +1,114 @@
+"""``skt evaluate``: errors of a counter on annotated images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+IMAGES = "Images"
+
+
+def evaluate(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Weights of a counter, or the folder of a run.", show_default=False
+        ),
+    ],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--data-kind",
+            help="shanghaitech, ucf_cc_50, folder (your own images) or synthetic.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = "folder",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of the images.", rich_help_panel=IMAGES, show_default=False),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="train, test, ...", rich_help_panel=IMAGES)] = "test",
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out/--all",
+            help="Only the part that a recipe with the same fraction and seed does not train on.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = False,
+    fraction: Annotated[
+        float, typer.Option("--held-out-fraction", help="Part of the split, 0 to 1.", rich_help_panel=IMAGES)
+    ] = 0.1,
+    held_out_seed: Annotated[int, typer.Option("--held-out-seed", rich_help_panel=IMAGES)] = 0,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data-option",
+            metavar="NAME=VALUE",
+            help="An option of the data kind, such as part=B. May be repeated.",
+            rich_help_panel=IMAGES,
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="New folder for results.json and predictions.csv.", show_default=False
+        ),
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Count every image and compare with its points: MAE and RMSE in people, NAE as a share.
+
+    Example:  `skt evaluate runs/student --data-kind shanghaitech --data part_A --split train --held-out`
+
+    Whole images are counted, one at a time, and the truth is the number of annotated points, never the sum of
+    a map.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from skt_crowd.cli.data_options import parse_data_options
+    from skt_crowd.cli.files import checkpoint_file, new_folder
+    from skt_crowd.data import hold_out, open_dataset
+    from skt_crowd.evaluation import evaluate as evaluate_model
+    from skt_crowd.evaluation import write_csv, write_json
+    from skt_crowd.models import load_model
+    from skt_crowd.training.device import choose_device
+
+    folder = new_folder(output) if output is not None else None
+    file = checkpoint_file(checkpoint)
+    dataset = open_dataset(kind, data, split=split, **parse_data_options(options))
+    indices = hold_out(dataset.names, fraction, held_out_seed)[1] if held_out else list(range(len(dataset)))
+    chosen = f"{len(indices)} of {len(dataset)} images of {kind} {split}" + (
+        " (held out)" if held_out else ""
+    )
+    where = choose_device(device)
+    model = load_model(file).to(where)
+    console = Console()
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("counting", total=len(indices))
+        result = evaluate_model(
+            model,
+            dataset,
+            indices,
+            device=where,
+            precision=precision,
+            on_image=lambda _: progress.advance(task),
+        )
+    console.print(
+        f"{model.label}: MAE {result.mae:.2f}  RMSE {result.rmse:.2f}  NAE {result.nae:.3f}  on {chosen}",
+        highlight=False,
+    )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_csv(folder / "predictions.csv", result)
+        write_json(
+            folder / "results.json", result, {"checkpoint": str(file), "model": model.label, "data": chosen}
+        )
+        console.print(
+            f"{folder / 'results.json'}, {folder / 'predictions.csv'}", highlight=False, soft_wrap=True
+        )

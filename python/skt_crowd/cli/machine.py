@@ -1,0 +1,116 @@
+"""Facts about this machine and installation that decide how fast things go."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from typing import Any
+
+import torch
+
+import skt_ext
+from skt_crowd.models.precision import has_native_bfloat16
+from skt_crowd.training.environment import available_cores, memory_gib, processor_name
+
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def findings() -> dict[str, str]:
+    """What is installed, compiled and used, as rows of a table."""
+    info = skt_ext.build_info()
+    return {
+        "Python": f"{platform.python_version()} on {platform.platform()}",
+        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "skt_ext": info["version"] or "not installed as a package",
+        "native library": _native(info),
+        "operators": "\n".join(
+            f"{name}: " + ", ".join(f"{device} {how}" for device, how in used.items())
+            for name, used in info["operators"].items()
+            if not name.endswith("_backward")
+        ),
+        "processor": f"{processor_name()}, {available_cores()} cores, {memory_gib()} GiB of memory",
+        "vectors": f"{torch.backends.cpu.get_cpu_capability()}; bfloat16 in hardware: {_yes(_bfloat16())}",
+        "CUDA": _cuda(),
+        "compilers": ", ".join(filter(None, (_first_line(name) for name in (*_compilers(), "nvcc"))))
+        or "none found",
+        "triton": _version("triton"),
+    }
+
+
+def advice() -> list[str]:
+    """What would be faster on this machine, each with what to do; empty where nothing is known."""
+    info, hints = skt_ext.build_info(), []
+    if info["native"] is None:
+        hints.append(f"the native operators are not in use: {info['reason']}")
+        if not _compilers():
+            hints.append("no C++ compiler is on the PATH; on Debian or Ubuntu: apt install g++")
+    if torch.cuda.is_available() and info["native"] is not None and not info["native"]["cuda"]:
+        hints.append(
+            "a CUDA device is here but the operators were built without CUDA; reinstall with nvcc on the PATH"
+        )
+    if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
+        hints.append("an NVIDIA driver is here but torch sees no device; install a CUDA build of torch")
+    if torch.get_num_threads() < available_cores():
+        hints.append(
+            f"torch uses {torch.get_num_threads()} of {available_cores()} cores; "
+            f"--threads {available_cores()} uses all, unless OMP_NUM_THREADS is set for a reason"
+        )
+    if not _bfloat16():
+        hints.append(
+            "no bfloat16 in hardware, so training is in float32; "
+            "a GPU, or a CPU with AMX, is several times faster"
+        )
+    return hints
+
+
+def _native(info: dict[str, Any]) -> str:
+    """What the native library says of itself, or why there is none."""
+    if info["native"] is None:
+        return f"not in use: {info['reason']}"
+    return "\n".join([info["library"], *(f"{name}: {value}" for name, value in info["native"].items())])
+
+
+def _bfloat16() -> bool:
+    return has_native_bfloat16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _cuda() -> str:
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        return f"torch is built for {built}, no device" if built else "torch is a CPU build"
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return f"torch is built for {torch.version.cuda}; {', '.join(names)}"
+
+
+def _compilers() -> list[str]:
+    return [name for name in COMPILERS if shutil.which(name)]
+
+
+def _first_line(program: str) -> str | None:
+    """The line of a program's ``--version`` that holds its version, None where it is not installed."""
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        shown = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=20, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return f"{program} (does not run)"
+    lines = [line for line in shown.splitlines() if any(letter.isdigit() for letter in line)]
+    release = next((line for line in lines if "release" in line), lines[0] if lines else "")
+    return f"{program}: {release.strip()}"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "importable" if importlib.util.find_spec(package.replace("-", "_")) else "not installed"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,129 @@
+"""Read a picture file into an array, and an array into the tensor a model expects."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from skt_crowd.errors import SktError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Only formats whose decoders are plain code: Pillow's full list includes ones that start other programs.
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: Path | str, *, max_pixels: int = 100_000_000) -> np.ndarray:
+    """Read a JPEG, PNG, BMP, TIFF or WebP file as (H, W, 3) uint8 RGB, upright.
+
+    The EXIF orientation is applied, so the array is the picture as viewers and annotation tools show it.
+    Grayscale becomes three equal channels, 16-bit samples become 8-bit ones, palettes are looked up, an
+    alpha channel is dropped, and of several frames the first is taken.
+
+    Args:
+        path: the file.
+        max_pixels: the largest H * W that is decoded. The size comes from the file's header and is checked
+            before any pixel is decoded; Pillow's own limit (about 179 million) applies on top.
+
+    Raises:
+        SktError: the file is missing, no picture, truncated, or too large; the message names file and cause.
+
+    Example:
+        >>> import numpy as np, tempfile, pathlib
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "gray.png"
+        ...     Image.fromarray(np.full((2, 5), 7, np.uint8)).save(path)
+        ...     read_image(path).shape
+        (2, 5, 3)
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 million pixels on; max_pixels is the limit that counts here.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=_FORMATS)
+        with image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise SktError(
+                    f"{path}: {width} x {height} pixels, more than the {max_pixels:,} that are read at most"
+                )
+            return _upright(image, _to_rgb(image, path))
+    except SktError:
+        raise
+    except FileNotFoundError:
+        raise SktError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise SktError(f"{path}: not a picture in a known format ({', '.join(_FORMATS)})") from None
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise SktError(f"{path}: cannot read the picture: {_one_line(error)}") from error
+
+
+def normalize_image(image: np.ndarray) -> torch.Tensor:
+    """(image / 255 - ImageNet mean) / ImageNet standard deviation, for each channel: what models here expect.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (3, H, W) float32, contiguous.
+
+    Example:
+        >>> normalize_image(np.zeros((2, 2, 3), np.uint8))[0, 0, 0].item()
+        -2.1179039478302
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image: expected (H, W, 3) uint8, got {tuple(image.shape)} {image.dtype}")
+    mean = torch.tensor(IMAGENET_MEAN).mul(255).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD).mul(255).view(3, 1, 1)
+    channels = image.transpose(2, 0, 1).copy()  # (3, H, W), without a mirrored view's negative strides
+    return torch.from_numpy(channels).to(torch.float32).sub_(mean).div_(std)
+
+
+def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
+    """The decoded pixels as (H, W, 3) uint8, not yet upright."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        gray = _eight_bits(np.asarray(image), path)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if image.mode == "P":
+        # A palette may carry transparency, which Pillow resolves by way of RGBA only.
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"))
+
+
+def _eight_bits(samples: np.ndarray, path: Path) -> np.ndarray:
+    """16-bit gray (H, W) to uint8: 65535 becomes 255. Wider samples have no agreed white and are refused."""
+    if samples.dtype.kind == "f" or samples.min() < 0 or samples.max() > 65535:
+        raise SktError(f"{path}: {samples.dtype} samples; expected 8 or 16 bits for each channel")
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _upright(image: Image.Image, pixels: np.ndarray) -> np.ndarray:
+    """Apply the file's EXIF orientation to its decoded pixels."""
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block does not make the picture unreadable
+        orientation = 1
+    transpose = _UPRIGHT.get(orientation)
+    return pixels if transpose is None else np.array(Image.fromarray(pixels).transpose(transpose))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

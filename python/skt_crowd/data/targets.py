@@ -1,0 +1,156 @@
+"""Targets of training: people per cell, made from points."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from skt_crowd.errors import UsageError
+from skt_ext.density import density_map, downsample_density, geometry_adaptive_sigma
+
+Boundary = Literal["conserve", "clip"]
+
+# A kernel reaches int(TRUNCATE * sigma + 0.5) pixels to each side, as in scipy and in the seeds' scripts.
+TRUNCATE = 4.0
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels; its right and bottom edges are outside it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(frozen=True)
+class SigmaRule:
+    """How wide a person's Gaussian is, in pixels.
+
+    ``adaptive``: beta times the mean distance to the nearest neighbours (Zhang et al., CVPR 2016, section
+    2.2), at least `minimum` and at most `maximum`; a person alone in the image gets `fallback`
+    itself.
+    ``fixed``: `value` for everyone.
+
+    Raises:
+        UsageError: a number out of its range.
+
+    Example:
+        >>> SigmaRule("fixed", value=4.0).widths(np.zeros((2, 2)))
+        array([4., 4.])
+    """
+
+    kind: Literal["adaptive", "fixed"] = "adaptive"
+    beta: float = 0.3
+    neighbors: int = 3
+    fallback: float = 15.0
+    minimum: float = 0.5
+    maximum: float | None = None
+    value: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("adaptive", "fixed"):
+            raise UsageError(f"sigma kind: expected adaptive or fixed, got {self.kind!r}")
+        for name in ("beta", "neighbors", "fallback", "minimum", "maximum", "value"):
+            number = getattr(self, name)
+            if number is not None and not 0 < number < float("inf"):
+                raise UsageError(f"sigma {name}: expected a positive number, got {number!r}")
+        if self.maximum is not None and self.maximum < self.minimum:
+            raise UsageError(
+                f"sigma maximum: expected at least the minimum {self.minimum}, got {self.maximum}"
+            )
+
+    def widths(self, points: np.ndarray) -> np.ndarray:
+        """The width of each of the people at `points` (P, 2): (P,) float64, in pixels."""
+        if self.kind == "fixed":
+            return np.full(len(points), self.value)
+        sigma = geometry_adaptive_sigma(
+            torch.from_numpy(points),
+            beta=self.beta,
+            neighbors=self.neighbors,
+            fallback=self.fallback,
+            minimum=self.minimum,
+            maximum=self.maximum,
+        )
+        return np.asarray(sigma)
+
+
+def make_density(
+    points: np.ndarray,
+    sigma: np.ndarray,
+    shape: tuple[int, int],
+    *,
+    box: Box | None = None,
+    boundary: Boundary = "conserve",
+) -> torch.Tensor:
+    """The image's density map, sum_i G(p - p_i; sigma_i), inside a box: people per pixel.
+
+    Equal to the same box cut from the whole image's map, but only people whose kernels reach the box are
+    drawn. Someone beside the box contributes the part of the kernel that reaches into it, so the sum is near
+    the number of people in the box, and equal to it where the box is the whole image and `boundary` is
+    ``"conserve"``.
+
+    Args:
+        points: (P, 2) float64 [x, y] of the whole image.
+        sigma: (P,) float64, pixels.
+        shape: (H, W) of the whole image.
+        box: the part that is wanted, which may end beyond the image (zeros there); None for the whole image.
+        boundary: ``"conserve"``: each person sums to one inside the image; ``"clip"``: kernels are cut at its
+            border and lose mass there.
+
+    Returns:
+        (bottom - top, right - left) float32.
+    """
+    height, width = shape
+    box = box if box is not None else Box(0, 0, height, width)
+    reach = np.floor(TRUNCATE * sigma + 0.5)  # (P,)
+    column, row = np.floor(points[:, 0]), np.floor(points[:, 1])
+    near = (
+        (column + reach >= box.left)
+        & (column - reach < box.right)
+        & (row + reach >= box.top)
+        & (row - reach < box.bottom)
+    )
+    density = torch.zeros(box.bottom - box.top, box.right - box.left)
+    if not near.any():
+        return density
+    column, row, reach = column[near], row[near], reach[near]
+    # The smallest part of the image that holds these kernels whole, so that the border is cut as in the
+    # whole image and nowhere else.
+    top = int(max(0, min(box.top, (row - reach).min())))
+    left = int(max(0, min(box.left, (column - reach).min())))
+    bottom = int(min(height, max(box.bottom, (row + reach).max() + 1)))
+    right = int(min(width, max(box.right, (column + reach).max() + 1)))
+    around = density_map(
+        torch.from_numpy(points[near] - (left, top)),
+        (bottom - top, right - left),
+        torch.from_numpy(sigma[near]),
+        truncate=TRUNCATE,
+        boundary=boundary,
+    )
+    inside = around[box.top - top : box.bottom - top, box.left - left : box.right - left]
+    density[: inside.shape[0], : inside.shape[1]] = inside
+    return density
+
+
+def make_target(
+    points: np.ndarray,
+    sigma: np.ndarray,
+    shape: tuple[int, int],
+    *,
+    box: Box | None = None,
+    stride: int = 8,
+    boundary: Boundary = "conserve",
+) -> torch.Tensor:
+    """People per cell of stride x stride pixels: block sums of ``make_density``, which lose nobody.
+
+    Arguments as for ``make_density``. Returns (ceil(h / stride), ceil(w / stride)) float32 for an h x w box.
+
+    Example:
+        >>> points = np.array([[20.0, 9.0], [40.0, 30.0]])
+        >>> target = make_target(points, np.array([2.0, 2.0]), (33, 50))
+        >>> tuple(target.shape), round(target.sum().item(), 4)
+        ((5, 7), 2.0)
+    """
+    return downsample_density(make_density(points, sigma, shape, box=box, boundary=boundary), stride)

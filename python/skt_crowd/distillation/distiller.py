@@ -1,0 +1,85 @@
+"""Losses of a student that learns from the annotation and from a teacher (eq. 8 of the paper)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from skt_crowd.errors import UsageError
+from skt_crowd.models import CrowdCounter, FeatureTaps
+from skt_crowd.models.precision import autocast_for
+from skt_crowd.training.recipe import LossSettings, TransferSettings
+from skt_crowd.training.supervised import add_cell_count
+from skt_ext.losses import StructuredKnowledgeTransfer
+
+
+class Distiller:
+    """Runs teacher and student on one batch and compares them.
+
+    The teacher is in evaluation mode, without gradients and unchanged; it is no part of the optimiser. The
+    1x1 embeddings (eq. 2) belong to the distiller, so the student has nothing to remove when it is deployed.
+
+    Args:
+        student, teacher: counters with the same output stride and the same tapped layers.
+        transfer, loss: the recipe's sections.
+        precision: of the convolutions, see ``skt_crowd.models.precision``.
+
+    Raises:
+        UsageError: student and teacher do not fit each other.
+    """
+
+    def __init__(
+        self,
+        student: CrowdCounter,
+        teacher: CrowdCounter,
+        transfer: TransferSettings,
+        loss: LossSettings,
+        *,
+        precision: str = "float32",
+    ) -> None:
+        if student.output_stride != teacher.output_stride:
+            raise UsageError(
+                f"teacher: one cell of its map is {teacher.output_stride} pixels, "
+                f"one of the student's {student.output_stride}"
+            )
+        if len(student.tap_paths(transfer.profile)) != len(teacher.tap_paths(transfer.profile)):
+            raise UsageError(f"teacher: {teacher.label} and {student.label} have different layers to compare")
+        self.student = student
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.transfer_loss = StructuredKnowledgeTransfer(
+            student.tap_channels(transfer.profile),
+            teacher.tap_channels(transfer.profile),
+            profile=transfer.profile,
+            weights=(transfer.intra, transfer.inter, transfer.map),
+            hard_weight=transfer.hard,
+            soft_weight=transfer.soft,
+            reduction=loss.reduction,
+        )
+        self.embeddings: nn.Module | None = self.transfer_loss
+        self.transfer = transfer
+        self.settings = loss
+        self.precision = precision
+
+    def losses(self, image: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """``loss`` (minimised), and unweighted ``intra``, ``inter``, ``hard``, ``soft``.
+
+        Args:
+            image: (N, 3, H, W) normalised images.
+            target: (N, 1, h, w) people per cell, float32.
+        """
+        profile = self.transfer.profile
+        with autocast_for(self.precision, image.device):
+            with torch.no_grad(), FeatureTaps(self.teacher, self.teacher.tap_paths(profile)) as of_teacher:
+                soft = self.teacher(image)  # (N, 1, h, w)
+            with FeatureTaps(self.student, self.student.tap_paths(profile)) as of_student:
+                predicted = self.student(image)  # (N, 1, h, w)
+            terms = self.transfer_loss(of_student.features, of_teacher.features, predicted, soft, target)
+        losses = {"loss": terms.total} | {name: getattr(terms, name) for name in self._terms()}
+        add_cell_count(losses, predicted, target, self.student.output_stride, self.settings)
+        return losses
+
+    def _terms(self) -> list[str]:
+        """Terms with a weight; the others are not computed."""
+        t = self.transfer
+        weights = {"intra": t.intra, "inter": t.inter, "hard": t.map * t.hard, "soft": t.map * t.soft}
+        return [name for name, weight in weights.items() if weight > 0]

@@ -1,0 +1,55 @@
+"""Write a file completely or not at all."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from skt_crowd.errors import SktError
+
+
+def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Replace ``path`` by what ``write`` writes; a crash or a full disk leaves the old file whole.
+
+    The bytes go to a temporary file in the same folder, reach the disk (``fsync``), and only then take the
+    name. The folder is made if it is missing. The stream can seek.
+
+    >>> atomic_write(Path("count.txt"), lambda stream: stream.write(b"188"))  # doctest: +SKIP
+
+    Raises:
+        SktError: the file cannot be written; names the file and the cause. Whatever else ``write`` raises
+            passes through.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("x+b") as stream:
+            write(cast(BinaryIO, stream))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        cause = error.strerror or " ".join(str(error).split())
+        raise SktError(f"{path}: cannot be written: {cause}") from error
+    finally:
+        _remove(temporary)
+    _sync_folder(path.parent)
+
+
+def _remove(temporary: Path) -> None:
+    """Remove what a failed write left; after a successful one nothing has this name any more."""
+    with contextlib.suppress(OSError):  # the error that brought us here says more than this one would
+        temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself survive a power cut, where the system can."""
+    with contextlib.suppress(OSError):  # Windows cannot open a folder, and some network file systems refuse
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

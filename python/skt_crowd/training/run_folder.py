@@ -1,0 +1,90 @@
+"""The folder of a run: what lies where, and when one may be written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skt_crowd.errors import SktError, UsageError
+from skt_crowd.training.recipe import Recipe
+from skt_crowd.training.recipe_file import differing_keys, dump_recipe, load_recipe
+
+
+class RunFolder:
+    """Paths inside one run.
+
+    ======================================
+    ===================================================================== ``recipe.yaml``
+       the recipe with every default and override written out ``environment.json``
+       versions, machine, threads, command
+    ``metrics.jsonl``                       one JSON object a line: losses, learning rate, held-out errors by
+    step ``events/``                             the same for TensorBoard
+    ``checkpoints/last.pt``                 everything a continuation needs
+    ``checkpoints/best.safetensors``        the model with the least held-out MAE
+    ``checkpoints/final.safetensors``       the model after the last step
+    ``predictions.csv``                     predicted and true count of every selection image
+    ``results.json``                        the numbers of the run
+    ``plots/``, ``report.md``               the same for people
+    ======================================
+    =====================================================================
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.yaml"
+        self.environment = self.path / "environment.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.events = self.path / "events"
+        self.checkpoints = self.path / "checkpoints"
+        self.last = self.checkpoints / "last.pt"
+        self.best = self.checkpoints / "best.safetensors"
+        self.final = self.checkpoints / "final.safetensors"
+        self.predictions = self.path / "predictions.csv"
+        self.results = self.path / "results.json"
+        self.plots = self.path / "plots"
+        self.report = self.path / "report.md"
+
+    @classmethod
+    def create(cls, path: str | Path, recipe: Recipe) -> RunFolder:
+        """A new run. Refuses a folder that holds anything, so that no run overwrites another."""
+        folder = cls(path)
+        if folder.path.exists() and not folder.path.is_dir():
+            raise UsageError(f"{folder.path}: the output must be a folder, this is a file")
+        if folder.path.exists() and any(folder.path.iterdir()):
+            raise UsageError(
+                f"{folder.path}: the output folder exists and is not empty; "
+                "give another, or --resume to continue it"
+            )
+        try:
+            folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            folder.plots.mkdir(exist_ok=True)
+            folder.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+        except OSError as error:
+            raise SktError(f"{folder.path}: cannot create the run folder: {error.strerror}") from error
+        return folder
+
+    @classmethod
+    def reopen(cls, path: str | Path, recipe: Recipe) -> RunFolder:
+        """A run to continue. Refuses one whose recipe differs, naming the keys."""
+        folder = cls.open(path)
+        differing = differing_keys(load_recipe(folder.recipe), recipe)
+        if differing:
+            raise UsageError(
+                f"{folder.recipe}: --resume needs the recipe of the run; these keys differ (run and now): "
+                + ", ".join(differing)
+            )
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """A run that exists."""
+        folder = cls(path)
+        if not folder.recipe.is_file():
+            raise UsageError(f"{folder.path}: not a run folder: it has no recipe.yaml")
+        return folder
+
+    def model(self) -> Path:
+        """The checkpoint to use: the best on the held-out part, or the final one of a run without one."""
+        for candidate in (self.best, self.final):
+            if candidate.is_file():
+                return candidate
+        raise UsageError(f"{self.path}: this run has no finished model yet; continue it with --resume")

@@ -1,0 +1,21 @@
+"""In which precision and which memory format an operator works."""
+
+import torch
+from torch import Tensor
+
+
+def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
+    """float64 if any of the tensors is float64, else float32."""
+    return torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
+
+
+def memory_format_of(tensor: Tensor) -> torch.memory_format:
+    """The format of an operator's (N, C, H, W) output: channels_last where the input is, else contiguous."""
+    if not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def full_precision(device: torch.device) -> torch.autocast:
+    """A context in which autocast does not lower the precision of a loss."""
+    return torch.autocast(device_type=device.type, enabled=False)

@@ -1,0 +1,46 @@
+"""Help: every command teaches by an example, quickly."""
+
+import subprocess
+import sys
+
+import pytest
+from command_line import refused, skt
+
+COMMANDS = ("train", "distill", "evaluate", "count", "prepare", "demo", "doctor", "report")
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_the_list_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = skt(capsys, "--help")
+    assert ended.code == 0
+    for command in COMMANDS:
+        assert command in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    ended = skt(capsys, command, "--help")
+    assert ended.code == 0
+    assert f"Example:  skt {command}" in ended.out or f"Example: skt {command}" in ended.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from skt_crowd.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'numpy', 'scipy', 'matplotlib') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.rstrip().endswith("[]")
+
+
+def test_mistakes_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No such command 'trian'" in refused(skt(capsys, "trian"), 2)
+    assert "--outptu" in refused(skt(capsys, "train", "r.yaml", "--outptu", "x"), 2)
+    assert "--output" in refused(skt(capsys, "train", "r.yaml"), 2)
+    assert "steps" in refused(skt(capsys, "train", "r.yaml", "--output", "x", "--steps", "many"), 2)

@@ -1,0 +1,108 @@
+"""What torch knows of the operators: schemas, opcheck, refused gradients, second derivatives."""
+
+import pytest
+import torch
+from op_samples import random_feature
+
+import skt_ext  # noqa: F401  (registers the operators)
+from skt_ext import _library
+
+ops = torch.ops.skt_ext
+
+
+def samples() -> list[tuple[str, tuple]]:
+    student = random_feature((2, 5, 7, 3), seed=1)
+    teacher = random_feature((2, 5, 7, 3), seed=2, dtype=torch.float32)
+    grad = random_feature((2, 7, 3), seed=3)
+    _, statistics = ops.cosine_distance(student, teacher, 1e-8)
+    channels_last = student.contiguous(memory_format=torch.channels_last)
+    permuted = random_feature((2, 5, 7, 3), seed=1, layout="permuted")
+    pooled, argmax = ops.max_pool_resize(channels_last, 2, 4)
+    packed_student, packed_teacher = random_feature((2, 6, 9), seed=4), random_feature((2, 6, 9), seed=5)
+    _, difference = ops.dense_fsp_distance(packed_student, packed_teacher, [1, 2, 3], False)
+    points = torch.tensor([[1.5, 2.5], [6.0, 0.0]], dtype=torch.float64)
+    sigma = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    roi = torch.ones(5, 7, dtype=torch.bool)
+    return [
+        ("cosine_distance", (student.clone().requires_grad_(), teacher, 1e-8)),
+        ("cosine_distance", (channels_last.clone().requires_grad_(), teacher, 1e-8)),
+        ("cosine_distance", (permuted.requires_grad_(), teacher, 1e-8)),
+        ("cosine_distance", (student.half().requires_grad_(), teacher.bfloat16(), 1e-8)),
+        ("cosine_distance_backward", (grad, student, teacher, statistics, 1e-8)),
+        ("cosine_distance_backward", (grad, permuted.detach(), teacher, statistics, 1e-8)),
+        ("max_pool_resize", (student.clone().requires_grad_(), 3, 2)),
+        ("max_pool_resize", (channels_last.clone().requires_grad_(), 17, 16)),
+        ("max_pool_resize", (student.bfloat16().requires_grad_(), 1, 1)),
+        ("max_pool_resize_backward", (pooled, argmax, 2, 4, 7, 3)),
+        ("dense_fsp_distance", (packed_student.clone().requires_grad_(), packed_teacher, [1, 2, 3], False)),
+        ("dense_fsp_distance", (packed_student.float().requires_grad_(), packed_teacher.float(), [6], True)),
+        ("dense_fsp_distance_backward", (torch.ones(2, dtype=torch.float64), packed_student, difference)),
+        ("density_splat", (points, sigma, 5, 7, 4.0, True, None)),
+        ("density_splat", (points, sigma, 5, 7, 4.0, False, roi)),
+    ]
+
+
+@pytest.mark.parametrize("index", range(len(samples())), ids=lambda i: f"{i}-{samples()[i][0]}")
+def test_opcheck(index):
+    name, arguments = samples()[index]
+    result = torch.library.opcheck(getattr(ops, name).default, arguments)
+    assert set(result) == {
+        "test_schema",
+        "test_autograd_registration",
+        "test_faketensor",
+        "test_aot_dispatch_dynamic",
+    }
+
+
+def test_every_operator_has_an_opcheck_sample():
+    assert {name for name, _ in samples()} == set(_library.BACKENDS)
+
+
+@pytest.mark.parametrize("schema", _library.SCHEMAS, ids=lambda schema: schema.partition("(")[0])
+def test_registered_schema_is_the_one_in_python(schema):
+    name = schema.partition("(")[0]
+    registered = getattr(ops, name).default._schema
+    assert str(registered) == str(torch._C.parse_schema(f"skt_ext::{schema}"))
+
+
+def test_a_gradient_for_anything_but_the_student_is_refused():
+    feature, fixed = random_feature((1, 2, 3, 4)), random_feature((1, 2, 3, 4)).requires_grad_()
+    with pytest.raises(RuntimeError, match=r"^teacher requires a gradient, .*: pass teacher\.detach\(\)$"):
+        ops.cosine_distance(feature, fixed, 1e-8)
+    with pytest.raises(RuntimeError, match=r"^teacher requires a gradient"):
+        ops.dense_fsp_distance(feature.flatten(2), fixed.flatten(2), [1, 1], False)
+    points, sigma = torch.ones(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match=r"^points requires a gradient"):
+        ops.density_splat(points.clone().requires_grad_(), sigma, 4, 4, 4.0, True, None)
+    with pytest.raises(RuntimeError, match=r"^sigma requires a gradient"):
+        ops.density_splat(points, sigma.clone().requires_grad_(), 4, 4, 4.0, True, None)
+
+
+SINGLE_OUTPUT_CALLS = {
+    "cosine_distance": lambda s: ops.cosine_distance(s, torch.ones_like(s), 1e-8)[0],
+    "max_pool_resize": lambda s: ops.max_pool_resize(s, 2, 2)[0].square(),
+    "dense_fsp_distance": lambda s: ops.dense_fsp_distance(
+        s.flatten(2), torch.ones_like(s).flatten(2), [1, 2], False
+    )[0],
+}
+
+
+@pytest.mark.parametrize("name", SINGLE_OUTPUT_CALLS)
+def test_a_second_derivative_is_refused(name):
+    student = random_feature((1, 3, 4, 4)).requires_grad_()
+    loss = SINGLE_OUTPUT_CALLS[name](student).sum()
+    (first,) = torch.autograd.grad(loss, student, create_graph=True)
+    with pytest.raises(
+        RuntimeError,
+        match=f"^skt_ext::{name} has no second derivative: do not call backward with create_graph=True$",
+    ):
+        first.square().sum().backward()
+
+
+def test_only_the_distance_is_differentiable():
+    student = random_feature((1, 3, 4, 4)).requires_grad_()
+    distance, statistics = ops.cosine_distance(student, torch.ones_like(student), 1e-8)
+    assert distance.requires_grad
+    assert not statistics.requires_grad
+    _, difference = ops.dense_fsp_distance(student.flatten(2), student.detach().flatten(2), [1, 2], False)
+    assert not difference.requires_grad
