@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
 from skt_crowd.data import (
     CrowdSample,
     SigmaRule,
@@ -19,7 +21,6 @@ from skt_crowd.data import (
 )
 from skt_crowd.data.byte_cache import ByteCache
 from skt_crowd.errors import UsageError
-from torch.utils.data import DataLoader
 
 
 class Marked:

@@ -2,6 +2,7 @@
 
 import pytest
 from crowd_files import write_ann_points, write_image, write_shanghaitech
+
 from skt_crowd.data import DATASET_KINDS, ImageFolder, ShanghaiTech, SyntheticCrowds, UcfCc50, open_dataset
 from skt_crowd.errors import SktError, UsageError
 

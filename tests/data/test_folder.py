@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from crowd_files import write_image
 from PIL import Image
+
 from skt_crowd.data import ImageFolder
 from skt_crowd.errors import SktError, UsageError
 

@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from skt_crowd.data import hold_out
 from skt_crowd.errors import UsageError
 

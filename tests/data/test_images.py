@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile
+
 from skt_crowd.data import normalize_image, read_image
 from skt_crowd.errors import SktError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from skt_crowd.data import SigmaRule, SyntheticCrowds, make_density, prepare_density_maps
 from skt_crowd.errors import SktError, UsageError
 

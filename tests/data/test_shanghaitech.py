@@ -5,6 +5,7 @@ import pytest
 import scipy.io
 from crowd_files import write_ann_points, write_image, write_image_info, write_shanghaitech
 from shared_data import shared_path
+
 from skt_crowd.data import ShanghaiTech
 from skt_crowd.errors import SktError, UsageError
 

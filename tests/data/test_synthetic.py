@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from skt_crowd.data import SyntheticCrowds, _figures, render_crowd
 from skt_crowd.data._people import People, paint_people
 from skt_crowd.data._scenery import Camera, Light

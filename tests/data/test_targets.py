@@ -6,6 +6,7 @@ import scipy.ndimage
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from skt_crowd.data import Box, SigmaRule, make_density, make_target, points_inside
 from skt_crowd.errors import UsageError
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from skt_crowd.deployment import CountResult, draw_overlay, save_overlay
 from skt_crowd.deployment.heat import COLOURS, colour_of, heat_overlay, heat_scale
 from skt_crowd.errors import SktError, UsageError

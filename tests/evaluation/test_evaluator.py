@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from shared_data import shared_path
+from torch import nn
+
 from skt_crowd.data.images import read_image
 from skt_crowd.data.samples import CrowdSample
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.evaluation import ImageResult, count_people, evaluate, predict
 from skt_crowd.models import CSRNet, load_model
-from torch import nn
 
 
 class Constant(nn.Module):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import (
     mean_absolute_error,

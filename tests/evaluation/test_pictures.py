@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.evaluation.pictures import (
     Comparison,

@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 from shared_data import shared_path
+
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.models import CSRNet, build_model, load_model, save_model
 from skt_crowd.models.atomic import atomic_write

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from skt_crowd.errors import UsageError
 from skt_crowd.models import CSRNet, available_models, build_model
 from skt_crowd.models.rate import parse_rate, rate_label, scaled_width
-from torch import nn
 
 TABLE_2 = {"1": 16_263_489, "1/2": 4_067_489, "1/3": 1_812_326, "1/4": 1_017_681, "1/5": 647_489}
 

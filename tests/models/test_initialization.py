@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 from shared_data import shared_path
+
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.models import CSRNet, initialize_from_vgg16
 

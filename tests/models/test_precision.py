@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from skt_crowd.errors import UsageError
 from skt_crowd.models.precision import autocast_for, has_native_bfloat16, resolve_precision
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
+
 from skt_crowd.errors import UsageError
 from skt_crowd.models import CSRNet, FeatureTaps
-from torch import nn
 
 SIZE = (37, 50)  # no multiple of eight
 
