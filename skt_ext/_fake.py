@@ -19,7 +19,7 @@ def _cosine_distance(student: Tensor, teacher: Tensor, eps: float) -> tuple[Tens
 def _cosine_distance_backward(
     grad: Tensor, student: Tensor, teacher: Tensor, statistics: Tensor, eps: float
 ) -> Tensor:
-    return torch.empty_like(student)
+    return torch.empty_like(student, memory_format=memory_format_of(student))
 
 
 def _max_pool_resize(input: Tensor, kernel_h: int, kernel_w: int) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ def cosine_distance_backward(
     along_student = torch.where(student_length > eps, dot * student_inverse * student_inverse, 0)
     dtype = statistics.dtype
     gradient = scale[:, None] * (teacher.to(dtype) - along_student[:, None] * student.to(dtype))
-    return torch.empty_like(student).copy_(gradient)
+    return gradient.to(student.dtype).contiguous(memory_format=memory_format_of(student))
 
 
 def max_pool_resize(input: Tensor, kernel_h: int, kernel_w: int) -> tuple[Tensor, Tensor]:
@@ -170,8 +170,8 @@ def fsp_matrix(first: Tensor, second: Tensor, *, normalize: str | None = None) -
 
 
 def _instance_norm(feature: Tensor) -> Tensor:
-    """F.instance_norm written out. That of torch 2.13 and 2.14 has a wrong gradient on the CPU for a single image when
-    the incoming gradient is strided like channels_last, which is how the matrix product hands it on.
+    """F.instance_norm written out. In torch 2.13 and 2.14 it has a wrong gradient on the CPU for a single
+    image when the incoming gradient is strided like channels_last, which is how a matrix product hands it on.
     """
     centred = feature - feature.mean((2, 3), keepdim=True)
     return centred * torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + 1e-5)

@@ -67,8 +67,8 @@ def test_profile_paper_follows_the_equations(reduction, device):
 
 @loss_samples.on_every_device
 def test_profile_released_follows_the_authors_code(device):
-    """Written as the authors do: ReLU after the embedding, the map as one more feature of the FSP group only, instance
-    norm, each pair once, sums, weights 0.5, 0.5, 1, ceil-mode max pooling to the size of the last feature."""
+    """Written as the authors do: ReLU after the embedding, the map as one more feature of the FSP group only,
+    instance norm, each pair once, sums, weights 0.5, 0.5, 1, ceil-mode max pooling to the last's size."""
     transfer = module(device, profile="released")
     student, teacher, student_map, teacher_map, target = inputs(device=device)
     loss = transfer(student, teacher, student_map, teacher_map, target)
@@ -123,7 +123,7 @@ def test_only_released_normalises_before_the_fsp_matrix():
 
 
 def test_released_resizes_as_the_authors():
-    """Their taps lie behind the pools: features of strides 2, 4 and 8 need windows of 4, 2 and 1, in ceil mode."""
+    """Their taps lie behind the pools: strides of 2, 4 and 8 need windows of 4, 2 and 1, in ceil mode."""
     channels = (4, 4, 4)
     transfer = StructuredKnowledgeTransfer(channels, channels, profile="released", weights=(0, 1, 0)).double()
     sizes = [(19, 11), (10, 6), (5, 3)]  # ceil of 37x21 over 2, 4, 8
