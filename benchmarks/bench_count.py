@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from harness import Timing, report, time_alternately
 from PIL import Image
+
 from skt_crowd.data import normalize_image, read_image, render_crowd
 from skt_crowd.deployment import count_image, save_overlay
 from skt_crowd.models import build_model, load_model, save_model
