@@ -56,7 +56,7 @@ def test_clip_equals_scipy(shape, truncate, backend, device):
 @with_every_backend
 @under_every_rule
 def test_one_person_by_hand(boundary, backend):
-    # sigma 1, truncate 1: radius 1. Profile 0.60653, 1, 0.60653 (e^-0.5) over 2.21306: 0.27407, 0.45186, 0.27407.
+    # sigma 1, truncate 1: radius 1; profile 0.60653, 1, 0.60653 over 2.21306 = 0.27407, 0.45186, 0.27407.
     # In the corner of a 2x2 image "clip" keeps the 2x2 quarter of the outer product: 0.45186^2 = 0.20418,
     # 0.45186 * 0.27407 = 0.12384, 0.27407^2 = 0.07511; "conserve" divides by their sum, 0.72593^2 = 0.52698.
     quarter = torch.tensor([[0.20418, 0.12384], [0.12384, 0.07511]])
