@@ -2,9 +2,9 @@
 
     python tools/prove_wheel.py INTERPRETER [INTERPRETER ...] [--wheel dist/skt_ext-....whl]
 
-Each interpreter needs pip, numpy and a torch of its own. The same file is installed for each into a fresh folder, without
-dependencies; there every operator of the native library is computed and compared with a formula. Without --wheel, one is
-built first by the interpreter that runs this script. Exits with 1 if the wheel fails under any of them.
+Each interpreter needs pip, numpy and a torch of its own. The same file is installed for each into a fresh folder,
+without dependencies; there every operator of the native library is computed and compared with a formula. Without
+--wheel, one is built first by the interpreter that runs this script. Exits with 1 if any of them fails.
 """
 
 from __future__ import annotations
