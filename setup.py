@@ -79,7 +79,7 @@ class CMakeBuild(build_ext):
 
     def get_ext_filename(self, fullname: str) -> str:
         # torch.ops.load_library opens it, Python never imports it: no suffix naming an interpreter.
-        return str(Path(*fullname.split("."))) + ".so"
+        return f"{fullname.replace('.', os.sep)}.so"
 
     def build_extension(self, ext: Extension) -> None:
         # One folder a torch: a second build compiles only what changed.
@@ -100,7 +100,10 @@ class CMakeBuild(build_ext):
         subprocess.run([program("cmake"), "--build", str(folder), "--parallel", str(jobs)], check=True)
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / "_C.so", target)
+        # Replaced in one step: a process that has the old library mapped keeps it.
+        fresh = target.with_suffix(".new")
+        shutil.copyfile(folder / "_C.so", fresh)
+        fresh.replace(target)
 
 
 reason = why_not_native()
@@ -112,4 +115,5 @@ if reason is None:
     )
 else:
     print(f"skt-ext: pure-Python install, operators run as the reference: {reason}", flush=True)
-    setup()
+    # A library left in the tree by an earlier editable install must not get into a wheel for every platform.
+    setup(exclude_package_data={"skt_ext": ["*.so"]})

@@ -1,5 +1,6 @@
-# Target skt_torch, SKT_TORCH_FOLDER: headers and libraries of the LibTorch stable ABI, asked from a Python interpreter. find_package(Torch)
-# is not used: it demands the CUDA toolkit that torch itself was built with.
+# Target skt_torch: headers and libraries of the LibTorch stable ABI; SKT_TORCH_FOLDER, where torch is installed. Both
+# are asked from a Python interpreter. find_package(Torch) is not used: it demands the CUDA toolkit that torch itself
+# was built with.
 set(SKT_PYTHON python3 CACHE FILEPATH "Interpreter whose torch gives the headers")
 set(SKT_TORCH_TARGET 2.13)                            # the oldest torch that the library loads under
 set(skt_torch_target_version 0x020d000000000000)      # the same for torch's headers: major, minor in the two top bytes
