@@ -4,11 +4,7 @@
 
 Each interpreter needs pip, numpy and a torch of its own. The same file is installed for each into a fresh folder,
 without dependencies; there every operator of the native library is computed and compared with a formula. Without
-<<<<<<< HEAD
 --wheel, one is built first by the interpreter that runs this script. Exits with 1 if the wheel fails under any.
-=======
---wheel, one is built first by the interpreter that runs this script. Exits with 1 if any of them fails.
->>>>>>> refs/heads/native
 """
 
 from __future__ import annotations
