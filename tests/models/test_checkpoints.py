@@ -12,8 +12,8 @@ import torch
 from shared_data import shared_path
 
 from skt_crowd.errors import SktError, UsageError
+from skt_crowd.files import atomic_write
 from skt_crowd.models import CSRNet, build_model, load_model, save_model
-from skt_crowd.models.atomic import atomic_write
 from skt_crowd.models.weight_files import read_metadata, read_weights
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from skt_crowd.training.recipe import Recipe
-from skt_crowd.training.recipe_file import validate_recipe
+from skt_crowd.recipes.recipe import Recipe
+from skt_crowd.recipes.recipe_file import validate_recipe
 
 SETTINGS: dict[str, Any] = {
     "kind": "train",

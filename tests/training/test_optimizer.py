@@ -6,8 +6,8 @@ from torch import nn
 
 from skt_crowd.errors import UsageError
 from skt_crowd.models import build_model
+from skt_crowd.recipes.recipe import OptimizerSettings
 from skt_crowd.training.optimizer import build_optimizer, learning_rate, set_learning_rate
-from skt_crowd.training.recipe import OptimizerSettings
 
 
 def test_warm_up_then_cosine_to_zero() -> None:

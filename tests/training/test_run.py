@@ -15,9 +15,9 @@ from torch import Tensor
 
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.models import build_model, load_model, save_model
+from skt_crowd.recipes.recipe import Recipe
 from skt_crowd.training import loop
 from skt_crowd.training.metrics import read_metrics
-from skt_crowd.training.recipe import Recipe
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
 

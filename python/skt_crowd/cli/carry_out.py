@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from skt_crowd.errors import UsageError
+from skt_crowd.recipes.recipe_file import load_recipe
 from skt_crowd.training.progress import duration
-from skt_crowd.training.recipe_file import load_recipe
 from skt_crowd.training.report import write_report
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder

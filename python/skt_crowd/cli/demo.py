@@ -32,8 +32,8 @@ def demo(
     from rich.console import Console
     from rich.table import Table
 
-    from skt_crowd.distillation.demo import SEEDS, Demo
-    from skt_crowd.distillation.demo_report import HEAD, write_demo_report
+    from skt_crowd.demonstration.demo import SEEDS, Demo
+    from skt_crowd.demonstration.report import HEAD, write_demo_report
     from skt_crowd.training.progress import duration
 
     console = Console()

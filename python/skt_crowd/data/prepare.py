@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from skt_crowd.data.samples import CrowdDataset
 from skt_crowd.data.targets import TRUNCATE, Boundary, SigmaRule, make_density
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.files import write_bytes, write_json
 
 MANIFEST = "manifest.json"
 DENSITY = "density"
@@ -104,8 +104,7 @@ def prepare_density_maps(
         "outside": outside,
         "counts": counts,
     }
-    text = json.dumps(manifest, indent=2) + "\n"
-    _write_whole(output / MANIFEST, text.encode())
+    write_json(output / MANIFEST, manifest)
     return PreparedMaps(output, len(counts), sum(counts.values()), outside, mass)
 
 
@@ -115,14 +114,7 @@ def _write_map(path: Path, density: np.ndarray, attributes: dict[str, Any]) -> N
     with h5py.File(buffer, "w") as file:
         file.create_dataset(DENSITY, data=density, compression="gzip", compression_opts=4, shuffle=True)
         file.attrs.update(attributes)
-    _write_whole(path, buffer.getvalue())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    def write(stream: BinaryIO) -> None:
-        stream.write(content)
-
-    atomic_write(path, write)
+    write_bytes(path, buffer.getbuffer())
 
 
 def _refuse_to_destroy(output: Path, names: Sequence[str], overwrite: bool) -> None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skt_crowd.deployment.counting import CountResult
 from skt_crowd.deployment.heat import colour_of, heat_overlay, heat_scale
 from skt_crowd.errors import UsageError
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.files import atomic_write
 
 BACKGROUND = (24, 24, 27)
 INK = (250, 250, 250)

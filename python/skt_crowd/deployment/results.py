@@ -3,10 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from skt_crowd.deployment.counting import CountResult
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.files import write_text
 
 
 def counts_as_json(results: Sequence[CountResult], context: Mapping[str, str] | None = None) -> str:
@@ -42,9 +41,4 @@ def write_counts(
     Raises:
         SktError: the file cannot be written.
     """
-    text = counts_as_json(results, context)
-
-    def write(stream: BinaryIO) -> None:
-        stream.write(text.encode())
-
-    atomic_write(path, write)
+    write_text(path, counts_as_json(results, context))

@@ -1,1 +1,1 @@
-"""Structured knowledge transfer from a teacher to a student, on top of the training loop."""
+"""What a run minimises: the error against the points, and with a teacher also what separates student from it."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skt_crowd.distillation.cell_counts import add_cell_count
 from skt_crowd.errors import UsageError
 from skt_crowd.models import CrowdCounter, FeatureTaps
 from skt_crowd.models.precision import autocast_for
-from skt_crowd.training.recipe import LossSettings, TransferSettings
-from skt_crowd.training.supervised import add_cell_count
+from skt_crowd.recipes.recipe import LossSettings, TransferSettings
 from skt_ext.losses import StructuredKnowledgeTransfer
 
 

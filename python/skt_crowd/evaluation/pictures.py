@@ -9,7 +9,7 @@ import numpy as np
 
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation.metrics import mean_absolute_error, root_mean_squared_error
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from skt_crowd.evaluation.evaluator import Evaluation
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.files import write_text
 
 
 def write_json(
@@ -31,7 +30,7 @@ def write_json(
         "rmse": evaluation.rmse,
         "nae": None if math.isnan(evaluation.nae) else evaluation.nae,
     }
-    _write_text(path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, evaluation: Evaluation) -> None:
@@ -54,11 +53,4 @@ def write_csv(path: Path, evaluation: Evaluation) -> None:
                 image.width,
             ]
         )
-    _write_text(path, text.getvalue())
-
-
-def _write_text(path: Path, text: str) -> None:
-    def write(stream: BinaryIO) -> None:
-        stream.write(text.encode())
-
-    atomic_write(path, write)
+    write_text(path, text.getvalue())

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.models.atomic import atomic_write
+from skt_crowd.files import atomic_write
 from skt_crowd.models.base import CrowdCounter
 from skt_crowd.models.csrnet import CSRNet
 from skt_crowd.models.rate import scaled_width
 from skt_crowd.models.registry import MODELS, available_models, build_model
 from skt_crowd.models.weight_files import copy_weights, read_metadata, read_weights
 
-__all__ = ["atomic_write", "load_model", "save_model"]
+__all__ = ["load_model", "save_model"]
 
 ARCHITECTURE = "skt_crowd.architecture"
 RATE = "skt_crowd.channel_preservation_rate"

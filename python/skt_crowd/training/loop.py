@@ -18,12 +18,12 @@ from skt_crowd.data.crops import TrainingCrop
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation import Evaluation
 from skt_crowd.models import CrowdCounter, save_model
+from skt_crowd.recipes.recipe import Recipe
 from skt_crowd.training.averaging import average_of, weights_of
 from skt_crowd.training.batches import step_batches
 from skt_crowd.training.metrics import MetricsLog
 from skt_crowd.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from skt_crowd.training.progress import TrainingProgress
-from skt_crowd.training.recipe import Recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.state import TrainingState
 

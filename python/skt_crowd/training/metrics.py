@@ -11,7 +11,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from skt_crowd.errors import SktError
-from skt_crowd.training.text_files import write_text
+from skt_crowd.files import write_text
 
 
 class MetricsLog:

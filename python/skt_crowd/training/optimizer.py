@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skt_crowd.errors import UsageError
-from skt_crowd.training.recipe import OptimizerSettings
+from skt_crowd.recipes.recipe import OptimizerSettings
 
 
 def build_optimizer(

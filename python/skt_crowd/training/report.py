@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from skt_crowd.errors import UsageError
+from skt_crowd.files import write_text
+from skt_crowd.recipes.recipe import Recipe
+from skt_crowd.recipes.recipe_file import load_recipe
 from skt_crowd.training.metrics import read_metrics
 from skt_crowd.training.progress import duration
-from skt_crowd.training.recipe import Recipe
-from skt_crowd.training.recipe_file import load_recipe
 from skt_crowd.training.report_pictures import Picture, draw_pictures
 from skt_crowd.training.run_folder import RunFolder
-from skt_crowd.training.text_files import write_text
 
 MOST_EVALUATIONS = 12
 

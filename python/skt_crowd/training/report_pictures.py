@@ -22,8 +22,8 @@ from skt_crowd.evaluation.pictures import (
     save_loss_curves,
 )
 from skt_crowd.models import CrowdCounter, FeatureTaps, load_model
+from skt_crowd.recipes.recipe import DataSettings, Recipe
 from skt_crowd.training.metrics import read_metrics
-from skt_crowd.training.recipe import DataSettings, Recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import open_split
 

@@ -10,19 +10,19 @@ import torch
 from rich.console import Console
 
 from skt_crowd.distillation.distiller import Distiller
+from skt_crowd.distillation.supervised import Supervised
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate, write_csv
+from skt_crowd.files import write_json
 from skt_crowd.models import CrowdCounter, build_model, initialize_from_vgg16, load_model
 from skt_crowd.models.precision import resolve_precision
+from skt_crowd.recipes.recipe import ModelSettings, Recipe
+from skt_crowd.recipes.recipe_file import absolute_paths
 from skt_crowd.training.device import choose_device
 from skt_crowd.training.environment import describe_environment
 from skt_crowd.training.loop import Objective, TrainingLoop
-from skt_crowd.training.recipe import ModelSettings, Recipe
-from skt_crowd.training.recipe_file import absolute_paths
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import Selection, open_training_data
-from skt_crowd.training.supervised import Supervised
-from skt_crowd.training.text_files import write_json
 
 
 def run_recipe(

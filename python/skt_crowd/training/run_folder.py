@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.training.recipe import Recipe
-from skt_crowd.training.recipe_file import differing_keys, dump_recipe, load_recipe
+from skt_crowd.recipes.recipe import Recipe
+from skt_crowd.recipes.recipe_file import differing_keys, dump_recipe, load_recipe
 
 
 class RunFolder:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skt_crowd.data import CrowdDataset, SigmaRule, TrainingCrops, hold_out, open_dataset
-from skt_crowd.training.recipe import DataSettings, Recipe
+from skt_crowd.recipes.recipe import DataSettings, Recipe
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from skt_crowd.errors import SktError
-from skt_crowd.training.text_files import write_bytes
+from skt_crowd.files import write_bytes
 
 
 class TrainingState:

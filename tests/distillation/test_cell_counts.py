@@ -2,7 +2,7 @@
 
 import torch
 
-from skt_crowd.training.losses import cell_count_loss
+from skt_crowd.distillation.cell_counts import cell_count_loss
 
 
 def test_squares_at_the_border_are_cut() -> None:

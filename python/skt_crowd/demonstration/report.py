@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from skt_crowd.distillation.demo import EVERYTHING, NO_TRANSFER, TEST_IMAGES, Demo, Outcome
+from skt_crowd.demonstration.demo import EVERYTHING, NO_TRANSFER, TEST_IMAGES, Demo, Outcome
 from skt_crowd.evaluation import predict
 from skt_crowd.evaluation.pictures import Comparison, save_comparison, save_feature_means, save_loss_curves
+from skt_crowd.files import write_text
 from skt_crowd.models import CrowdCounter, load_model
 from skt_crowd.training.metrics import read_metrics
 from skt_crowd.training.report import table
 from skt_crowd.training.report_pictures import LEVELS, NOT_LOSSES, features_at_levels, hard_map
-from skt_crowd.training.text_files import write_text
 
 HEAD = ("counter", "parameters", "MAE", "RMSE")
 EXAMPLES = 3

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from skt_crowd.errors import UsageError
-from skt_crowd.training.recipe_file import (
+from skt_crowd.recipes.recipe_file import (
     absolute_paths,
     differing_keys,
     dump_recipe,

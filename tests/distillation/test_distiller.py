@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from skt_crowd.distillation.distiller import Distiller
+from skt_crowd.distillation.supervised import Supervised
 from skt_crowd.errors import UsageError
 from skt_crowd.models import CrowdCounter, build_model
 from skt_crowd.models.csrnet import CSRNet
+from skt_crowd.recipes.recipe import LossSettings, OptimizerSettings, TransferSettings
 from skt_crowd.training.optimizer import build_optimizer
-from skt_crowd.training.recipe import LossSettings, OptimizerSettings, TransferSettings
-from skt_crowd.training.supervised import Supervised
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
-"""Losses of a counter that learns from the annotation alone."""
+"""Losses of a counter that learns from the points alone: a teacher, or a student without transfer."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from skt_crowd.distillation.cell_counts import add_cell_count
 from skt_crowd.models import CrowdCounter
 from skt_crowd.models.precision import autocast_for
-from skt_crowd.training.losses import cell_count_loss
-from skt_crowd.training.recipe import LossSettings
+from skt_crowd.recipes.recipe import LossSettings
 
 
 class Supervised:
@@ -33,14 +33,3 @@ class Supervised:
         losses = {"loss": hard, "hard": hard}
         add_cell_count(losses, predicted, target, self.student.output_stride, self.settings)
         return losses
-
-
-def add_cell_count(
-    losses: dict[str, Tensor], predicted: Tensor, target: Tensor, stride: int, settings: LossSettings
-) -> None:
-    """Add the weighted count term to ``losses["loss"]`` and itself as ``losses["count"]``, where wanted."""
-    if settings.cell_count_weight == 0:
-        return
-    cells = max(1, settings.cell_pixels // stride)
-    losses["count"] = cell_count_loss(predicted, target, cells, reduction=settings.reduction)
-    losses["loss"] = losses["loss"] + settings.cell_count_weight * losses["count"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from skt_crowd.recipes.recipe import LossSettings
+
 
 def cell_count_loss(predicted: Tensor, target: Tensor, cells: int, *, reduction: str = "batchmean") -> Tensor:
     """sum over squares of ``cells`` x ``cells`` of |people predicted - people there|.
@@ -26,3 +28,14 @@ def cell_count_loss(predicted: Tensor, target: Tensor, cells: int, *, reduction:
     )  # (N, 1, ceil(H/cells), ceil(W/cells))
     total = counts.abs().sum()
     return total / len(predicted) if reduction == "batchmean" else total
+
+
+def add_cell_count(
+    losses: dict[str, Tensor], predicted: Tensor, target: Tensor, stride: int, settings: LossSettings
+) -> None:
+    """Add the weighted count term to ``losses["loss"]`` and itself as ``losses["count"]``, where wanted."""
+    if settings.cell_count_weight == 0:
+        return
+    cells = max(1, settings.cell_pixels // stride)
+    losses["count"] = cell_count_loss(predicted, target, cells, reduction=settings.reduction)
+    losses["loss"] = losses["loss"] + settings.cell_count_weight * losses["count"]

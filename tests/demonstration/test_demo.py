@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from skt_crowd.distillation.demo import NO_TRANSFER, VARIANTS, Demo
-from skt_crowd.distillation.demo_report import write_demo_report
+from skt_crowd.demonstration.demo import NO_TRANSFER, VARIANTS, Demo
+from skt_crowd.demonstration.report import write_demo_report
 from skt_crowd.models import load_model
-from skt_crowd.training.recipe_file import differing_keys
+from skt_crowd.recipes.recipe_file import differing_keys
 
 TINY = [
     "model.channel_preservation_rate=1/16",

@@ -12,12 +12,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from skt_crowd.errors import UsageError
-from skt_crowd.training.recipe import Recipe
+from skt_crowd.recipes.recipe import Recipe
 
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    folder = files("skt_crowd").joinpath("recipes")
+    folder = files("skt_crowd.recipes")
     return sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
     )
@@ -74,7 +74,7 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
     path = Path(name_or_path).expanduser()
     name = str(name_or_path)
     if not path.exists() and name in recipe_names():
-        resource = files("skt_crowd").joinpath("recipes", f"{name}.yaml")
+        resource = files("skt_crowd.recipes").joinpath(f"{name}.yaml")
         return name, resource.read_text(encoding="utf-8")
     try:
         return str(path), path.read_text(encoding="utf-8")

@@ -1,11 +1,12 @@
 """Write a file completely or not at all."""
 
 import contextlib
+import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from skt_crowd.errors import SktError
 
@@ -37,6 +38,29 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
     finally:
         _remove(temporary)
     _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """``atomic_write`` of bytes that are there already.
+
+    Raises:
+        SktError: the file cannot be written; names the file and the cause.
+    """
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(content)
+
+    atomic_write(path, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """``write_bytes`` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """``write_text`` of an object as JSON, indented."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _remove(temporary: Path) -> None:

@@ -19,14 +19,14 @@ from rich.console import Console
 from skt_crowd.data import CrowdDataset
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate
+from skt_crowd.files import write_json
 from skt_crowd.models import load_model
+from skt_crowd.recipes.recipe import Recipe
+from skt_crowd.recipes.recipe_file import load_recipe
 from skt_crowd.training.environment import describe_environment
-from skt_crowd.training.recipe import Recipe
-from skt_crowd.training.recipe_file import load_recipe
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import open_split
-from skt_crowd.training.text_files import write_json
 
 SEEDS = (0, 1, 2)
 TEST_IMAGES = 100

@@ -1,0 +1,1 @@
+"""What the transfer is worth, shown on drawn crowds: many runs, one table, no data needed."""
