@@ -66,7 +66,7 @@ def initialize_from_vgg16(model: "CrowdCounter", source: Path | str) -> None:
         raise SktError(f"{origin}: expected VGG-16's features.0.weight ..., found {_some(weights)}")
     copy_weights(frontend, chosen, origin)
     with torch.no_grad():
-        model.get_submodule("backend.0").weight.div_(VGG16_FEATURE_SCALE)
+        model.get_parameter("backend.0.weight").div_(VGG16_FEATURE_SCALE)
 
 
 def _torchvision_vgg16() -> dict[str, torch.Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skt_crowd.errors import SktError, UsageError
+from skt_crowd.errors import UsageError
+from skt_crowd.files import require_unused, write_text
 from skt_crowd.recipes.recipe import Recipe
 from skt_crowd.recipes.recipe_file import differing_keys, dump_recipe, load_recipe
 
@@ -12,20 +13,16 @@ from skt_crowd.recipes.recipe_file import differing_keys, dump_recipe, load_reci
 class RunFolder:
     """Paths inside one run.
 
-    ======================================
-    ===================================================================== ``recipe.yaml``
-       the recipe with every default and override written out ``environment.json``
-       versions, machine, threads, command
-    ``metrics.jsonl``                       one JSON object a line: losses, learning rate, held-out errors by
-    step ``events/``                             the same for TensorBoard
-    ``checkpoints/last.pt``                 everything a continuation needs
-    ``checkpoints/best.safetensors``        the model with the least held-out MAE
-    ``checkpoints/final.safetensors``       the model after the last step
-    ``predictions.csv``                     predicted and true count of every selection image
-    ``results.json``                        the numbers of the run
-    ``plots/``, ``report.md``               the same for people
-    ======================================
-    =====================================================================
+    - ``recipe.yaml``: the recipe with every default and override written out
+    - ``environment.json``: versions, machine, threads, command
+    - ``metrics.jsonl``: losses, learning rate and held-out errors by step, one JSON object a line
+    - ``events/``: the same for TensorBoard
+    - ``checkpoints/last.pt``: everything a continuation needs
+    - ``checkpoints/best.safetensors``: the model with the least held-out MAE
+    - ``checkpoints/final.safetensors``: the model after the last step
+    - ``predictions.csv``: predicted and true count of every selection image
+    - ``results.json``: the numbers of the run; there when it has finished
+    - ``plots/``, ``report.md``: the same for people
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,19 +44,8 @@ class RunFolder:
     def create(cls, path: str | Path, recipe: Recipe) -> RunFolder:
         """A new run. Refuses a folder that holds anything, so that no run overwrites another."""
         folder = cls(path)
-        if folder.path.exists() and not folder.path.is_dir():
-            raise UsageError(f"{folder.path}: the output must be a folder, this is a file")
-        if folder.path.exists() and any(folder.path.iterdir()):
-            raise UsageError(
-                f"{folder.path}: the output folder exists and is not empty; "
-                "give another, or --resume to continue it"
-            )
-        try:
-            folder.checkpoints.mkdir(parents=True, exist_ok=True)
-            folder.plots.mkdir(exist_ok=True)
-            folder.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
-        except OSError as error:
-            raise SktError(f"{folder.path}: cannot create the run folder: {error.strerror}") from error
+        require_unused(folder.path, "give another, or --resume to continue a run")
+        write_text(folder.recipe, dump_recipe(recipe))
         return folder
 
     @classmethod
@@ -71,6 +57,7 @@ class RunFolder:
             raise UsageError(
                 f"{folder.recipe}: --resume needs the recipe of the run; these keys differ (run and now): "
                 + ", ".join(differing)
+                + "; another output folder starts anew"
             )
         return folder
 
