@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from skt_crowd.errors import SktError
+from skt_crowd.errors import SktError, UsageError
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -61,6 +61,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """``write_text`` of an object as JSON, indented."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def require_unused(folder: Path, advice: str = "give another") -> None:
+    """Refuse a folder for output that holds anything, so that nothing is overwritten.
+
+    Raises:
+        UsageError: it is not missing and not an empty folder; ``advice`` says what to do.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: the output exists and is not an empty folder; {advice}")
 
 
 def _remove(temporary: Path) -> None:

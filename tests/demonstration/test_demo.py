@@ -1,23 +1,46 @@
-"""The demonstration, a few steps long: its variants differ in the transfer alone, and its report is whole."""
+"""The demonstration, a few steps long: its variants differ in the transfer alone, it goes on after a stop."""
 
-import json
 from pathlib import Path
 
+import pytest
+import torch
 from rich.console import Console
 
-from skt_crowd.demonstration.demo import NO_TRANSFER, VARIANTS, Demo
-from skt_crowd.demonstration.report import write_demo_report
-from skt_crowd.models import load_model
+from skt_crowd.demonstration import demo as module
+from skt_crowd.demonstration.demo import VARIANTS, Demo, Outcome
+from skt_crowd.errors import UsageError
 from skt_crowd.recipes.recipe_file import differing_keys
+from skt_crowd.training.loop import TrainingLoop
 
 TINY = [
-    "model.channel_preservation_rate=1/16",
-    "data.options={length: 6, height: 48, width: 48, people_max: 8}",
-    "data.crop=32",
+    "model.channel_preservation_rate=1/64",
+    "data.options={length: 4, height: 40, width: 40, people_max: 8}",
+    "data.held_out_fraction=0.25",
+    "data.crop=16",
     "training.steps=2",
+    "training.checkpoint_every=1",
     "training.batch_size=1",
     "training.threads=1",
 ]
+QUIET = Console(quiet=True)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of the demonstration may catch it."""
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Die before the step with this number, counted over all runs from 1; 0 is any step."""
+    original, taken = TrainingLoop._step, 0
+
+    def step_or_die(self: TrainingLoop, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        nonlocal taken
+        taken += 1
+        if step in (0, taken):
+            raise Killed
+        return original(self, *batch)
+
+    monkeypatch.setattr(TrainingLoop, "_step", step_or_die)
 
 
 def test_variants_differ_in_the_transfer_alone(tmp_path: Path) -> None:
@@ -39,17 +62,40 @@ def test_variants_differ_in_the_transfer_alone(tmp_path: Path) -> None:
     ]
 
 
-def test_a_demonstration_ends_in_a_table_and_pictures(tmp_path: Path) -> None:
-    demo = Demo(tmp_path / "demo", (0, 1), TINY)
-    outcomes = demo.run(Console(quiet=True))
-    report = write_demo_report(demo, outcomes).read_text()
-    assert [outcome.name for outcome in outcomes] == ["teacher", *(variant.name for variant in VARIANTS)]
-    assert all(len(outcome.mae) == 2 for outcome in outcomes[1:])
-    results = json.loads((tmp_path / "demo/results.json").read_text())
-    assert [outcome["mae"] for outcome in results["outcomes"]] == [list(outcome.mae) for outcome in outcomes]
-    for outcome in outcomes:
-        assert "| " + " | ".join(outcome.row()) + " |" in report
-    for picture in ("maps", "features", "losses"):
-        assert f"plots/{picture}.png" in report
-        assert (tmp_path / "demo/plots" / f"{picture}.png").stat().st_size > 10_000
-    assert load_model(demo.student(NO_TRANSFER, 1).best).label == "1/16-csrnet"
+def test_a_row_has_mean_and_standard_deviation() -> None:
+    assert Outcome("a", 1234, (2.0, 4.0), (3.0, 3.0)).row() == ("a", "1,234", "3.00 ± 1.41", "3.00 ± 0.00")
+    assert Outcome("a", 1, (2.0,), (3.5,)).row() == ("a", "1", "2.00", "3.50")
+
+
+def test_a_stopped_demonstration_goes_on_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TEST_IMAGES", 5)
+    whole = Demo(tmp_path / "whole", (0,), TINY, resume=True).run(QUIET)  # resume begins where nothing is
+    output = tmp_path / "stopped"
+    # Steps 1 and 2 are the teacher's, 3 and 4 the first student's: a stop after that one's first checkpoint.
+    # It goes on with step 4, so the second stop is in the next student, before there is any checkpoint.
+    for stop in (4, 2):
+        demo = Demo(output, (0,), TINY, resume=True)
+        with monkeypatch.context() as patch:
+            die_at(patch, stop)
+            with pytest.raises(Killed):
+                demo.run(QUIET)
+    assert Demo(output, (0,), TINY, resume=True).run(QUIET) == whole
+
+    # A finished one takes no step, and shows the same again.
+    die_at(monkeypatch, 0)
+    results = (output / "results.json").read_bytes()
+    assert Demo(output, (0,), TINY, resume=True).run(QUIET) == whole
+    assert (output / "results.json").read_bytes() == results
+    with pytest.raises(UsageError, match=r"these keys differ .* training.steps \(2 and 3\)"):
+        Demo(output, (0,), [*TINY, "training.steps=3"], resume=True).run(QUIET)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not an empty folder; give another, or --resume"):
+        Demo(tmp_path, (0,))
+    with pytest.raises(UsageError, match="it holds no demonstration that --resume could continue"):
+        Demo(tmp_path, (0,), resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

@@ -48,13 +48,15 @@ def count(
     from rich.console import Console
     from rich.table import Table
 
-    from skt_crowd.cli.files import checkpoint_file, new_folder
+    from skt_crowd.cli.files import checkpoint_file
     from skt_crowd.data import read_image
     from skt_crowd.deployment import count_image, counts_as_json, save_overlay, write_counts
+    from skt_crowd.files import require_unused
     from skt_crowd.models import load_model
     from skt_crowd.training.device import choose_device
 
-    folder = new_folder(output) if output is not None else None
+    if output is not None:
+        require_unused(output)
     if threads is not None:
         torch.set_num_threads(threads)
     file = checkpoint_file(model)
@@ -62,12 +64,12 @@ def count(
     counter = load_model(file).to(where)
     results = [count_image(counter, path, device=where, precision=precision) for path in images]
     context = {"checkpoint": str(file), "model": counter.label, "device": str(where), "precision": precision}
-    if folder is not None:
+    if output is not None:
         for number, result in enumerate(results, start=1):
             # Numbered, because images of different folders may share a name.
             name = f"{number:04}_{result.path.stem}.jpg" if len(results) > 1 else f"{result.path.stem}.jpg"
-            save_overlay(folder / name, read_image(result.path), result)
-        write_counts(folder / "counts.json", results, context)
+            save_overlay(output / name, read_image(result.path), result)
+        write_counts(output / "counts.json", results, context)
     if as_json:
         print(counts_as_json(results, context), end="")
         return
@@ -81,7 +83,7 @@ def count(
         )
     console = Console()
     console.print(table)
-    if folder is not None:
+    if output is not None:
         console.print(
-            f"{folder / 'counts.json'} and {len(results)} pictures", highlight=False, soft_wrap=True
+            f"{output / 'counts.json'} and {len(results)} pictures", highlight=False, soft_wrap=True
         )

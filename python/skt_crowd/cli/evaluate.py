@@ -72,14 +72,16 @@ def evaluate(
     from rich.progress import Progress
 
     from skt_crowd.cli.data_options import parse_data_options
-    from skt_crowd.cli.files import checkpoint_file, new_folder
+    from skt_crowd.cli.files import checkpoint_file
     from skt_crowd.data import hold_out, open_dataset
     from skt_crowd.evaluation import evaluate as evaluate_model
     from skt_crowd.evaluation import write_csv, write_json
+    from skt_crowd.files import require_unused
     from skt_crowd.models import load_model
     from skt_crowd.training.device import choose_device
 
-    folder = new_folder(output) if output is not None else None
+    if output is not None:
+        require_unused(output)
     file = checkpoint_file(checkpoint)
     dataset = open_dataset(kind, data, split=split, **parse_data_options(options))
     indices = hold_out(dataset.names, fraction, held_out_seed)[1] if held_out else list(range(len(dataset)))
@@ -104,12 +106,11 @@ def evaluate(
         highlight=False,
         soft_wrap=True,
     )
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_csv(folder / "predictions.csv", result)
+    if output is not None:
+        write_csv(output / "predictions.csv", result)
         write_json(
-            folder / "results.json", result, {"checkpoint": str(file), "model": model.label, "data": chosen}
+            output / "results.json", result, {"checkpoint": str(file), "model": model.label, "data": chosen}
         )
         console.print(
-            f"{folder / 'results.json'}, {folder / 'predictions.csv'}", highlight=False, soft_wrap=True
+            f"{output / 'results.json'}, {output / 'predictions.csv'}", highlight=False, soft_wrap=True
         )

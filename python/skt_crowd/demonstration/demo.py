@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import json
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from skt_crowd.data import CrowdDataset
-from skt_crowd.errors import UsageError
-from skt_crowd.evaluation import Evaluation, evaluate
-from skt_crowd.files import write_json
+from skt_crowd.evaluation import evaluate
+from skt_crowd.evaluation import write_json as write_evaluation
+from skt_crowd.files import require_unused, write_json
 from skt_crowd.models import load_model
 from skt_crowd.recipes.recipe import Recipe
-from skt_crowd.recipes.recipe_file import load_recipe
-from skt_crowd.training.environment import describe_environment
+from skt_crowd.recipes.recipe_file import absolute_paths, load_recipe
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import open_split
@@ -78,41 +77,43 @@ class Demo:
         output: a new or empty folder.
         seeds: of the students' weights and crops; the teacher has the first one.
         overrides: ``key=value`` texts for both recipes, for example ``training.threads=2``.
+        resume: ``output`` may also hold a demonstration that was stopped or has finished. Its finished runs
+            are used as they are, and one that was stopped goes on.
+
+    Raises:
+        UsageError: the folder holds something else.
     """
 
-    def __init__(self, output: Path, seeds: Sequence[int], overrides: Sequence[str] = ()) -> None:
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise UsageError(f"{output}: the output exists and is not an empty folder; give another")
-        self.output, self.seeds, self.seconds = output, tuple(seeds), 0.0
+    def __init__(
+        self, output: Path, seeds: Sequence[int], overrides: Sequence[str] = (), *, resume: bool = False
+    ) -> None:
+        self.output, self.seeds = output, tuple(seeds)
         self.teacher = RunFolder(output / "teacher")
+        if not resume:
+            require_unused(output, "give another, or --resume to continue a demonstration")
+        elif not self.teacher.recipe.is_file():
+            require_unused(output, "it holds no demonstration that --resume could continue")
         self.teacher_recipe = load_recipe("demo_teacher", [*overrides, f"training.seed={self.seeds[0]}"])
         self.student_recipe = load_recipe(
             "demo_student", [*overrides, f"teacher.checkpoint={json.dumps(str(self.teacher.best))}"]
         )
 
     def run(self, console: Console) -> list[Outcome]:
-        """Train and judge everything: the teacher's outcome, then one for each of ``VARIANTS``."""
-        began = time.perf_counter()
-        total = 1 + len(self.seeds) * len(VARIANTS)
-        console.print(f"[bold]1 of {total}: the teacher[/bold]")
-        run_recipe(self.teacher_recipe, self.teacher.path, console=console)
-        teacher = self._judge(self.teacher)
-        judged: dict[str, list[Evaluation]] = {variant.name: [] for variant in VARIANTS}
-        done = 1
-        for seed in self.seeds:
-            for variant in VARIANTS:
-                done += 1
-                spent = time.perf_counter() - began
-                console.print(
-                    f"[bold]{done} of {total}: {variant.name}, seed {seed}[/bold] ({spent:.0f} s so far)"
-                )
-                run = self.student(variant, seed)
-                run_recipe(self.recipe_of(variant, seed), run.path, console=console)
-                judged[variant.name].append(self._judge(run))
-        outcomes = [_outcome("teacher", self.teacher, [teacher])]
-        outcomes += [_outcome(v.name, self.student(v, self.seeds[0]), judged[v.name]) for v in VARIANTS]
-        self.seconds = time.perf_counter() - began
-        self._write_results(outcomes)
+        """Train and judge what is not there yet: the teacher's outcome, then one for each of ``VARIANTS``.
+
+        Raises:
+            UsageError: a run that is there already has another recipe; names the keys.
+        """
+        students = [(variant, seed) for seed in self.seeds for variant in VARIANTS]
+        titles = ["the teacher", *(f"{variant.name}, seed {seed}" for variant, seed in students)]
+        recipes = [self.teacher_recipe, *(self.recipe_of(variant, seed) for variant, seed in students)]
+        folders = [self.teacher, *(self.student(variant, seed) for variant, seed in students)]
+        for number, (title, recipe, folder) in enumerate(zip(titles, recipes, folders, strict=True), start=1):
+            console.print(f"[bold]{number} of {len(folders)}: {title}[/bold]", highlight=False)
+            self._carry_out(recipe, folder, console)
+        outcomes = [_outcome("teacher", [self.teacher])]
+        outcomes += [_outcome(v.name, [self.student(v, seed) for seed in self.seeds]) for v in VARIANTS]
+        self._write_results(outcomes, folders)
         return outcomes
 
     def recipe_of(self, variant: Variant, seed: int) -> Recipe:
@@ -136,22 +137,42 @@ class Demo:
         options = data.options | {"length": TEST_IMAGES}
         return open_split(data.model_copy(update={"options": options}), "test")
 
-    def _judge(self, run: RunFolder) -> Evaluation:
-        dataset = self.test_images()
-        return evaluate(load_model(run.model()), dataset, range(len(dataset)))
+    def _carry_out(self, recipe: Recipe, folder: RunFolder, console: Console) -> None:
+        """Train and judge one counter, or what is left of it to do."""
+        if folder.results.is_file():
+            RunFolder.reopen(folder.path, absolute_paths(recipe))  # refuses a run of another recipe
+            console.print("finished before", highlight=False)
+        else:
+            run_recipe(recipe, folder.path, resume=folder.recipe.is_file(), console=console)
+        if not _test_errors(folder).is_file():
+            dataset = self.test_images()
+            result = evaluate(load_model(folder.model()), dataset, range(len(dataset)))
+            write_evaluation(_test_errors(folder), result)
 
-    def _write_results(self, outcomes: Sequence[Outcome]) -> None:
+    def _write_results(self, outcomes: Sequence[Outcome], folders: Sequence[RunFolder]) -> None:
         content = {
             "seeds": self.seeds,
             "test_images": TEST_IMAGES,
             "steps": self.student_recipe.training.steps,
-            "seconds": round(self.seconds, 1),
+            "training_seconds": round(sum(_read(folder.results)["seconds"] for folder in folders), 1),
             "outcomes": [asdict(outcome) for outcome in outcomes],
-            "environment": describe_environment(),
+            "environment": _read(self.teacher.environment),
         }
         write_json(self.output / "results.json", content)
 
 
-def _outcome(name: str, run: RunFolder, evaluations: Sequence[Evaluation]) -> Outcome:
-    parameters = json.loads(run.results.read_text(encoding="utf-8"))["parameters"]
-    return Outcome(name, parameters, tuple(e.mae for e in evaluations), tuple(e.rmse for e in evaluations))
+def _outcome(name: str, folders: Sequence[RunFolder]) -> Outcome:
+    """The test errors of one counter's runs, a run for each seed."""
+    errors = [_read(_test_errors(folder)) for folder in folders]
+    parameters = _read(folders[0].results)["parameters"]
+    return Outcome(name, parameters, tuple(e["mae"] for e in errors), tuple(e["rmse"] for e in errors))
+
+
+def _test_errors(folder: RunFolder) -> Path:
+    """Errors of a run on the test images; the run's own ``results.json`` has those on its held-out part."""
+    return folder.path / "test.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

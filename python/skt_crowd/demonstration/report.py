@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from skt_crowd.demonstration.demo import EVERYTHING, NO_TRANSFER, TEST_IMAGES, Demo, Outcome
+from skt_crowd.demonstration.demo import EVERYTHING, NO_TRANSFER, Demo, Outcome
 from skt_crowd.evaluation import predict
-from skt_crowd.evaluation.pictures import Comparison, save_comparison, save_feature_means, save_loss_curves
+from skt_crowd.evaluation.pictures import Comparison, save_comparison, save_feature_means
 from skt_crowd.files import write_text
 from skt_crowd.models import CrowdCounter, load_model
-from skt_crowd.training.metrics import read_metrics
 from skt_crowd.training.report import table
-from skt_crowd.training.report_pictures import LEVELS, NOT_LOSSES, features_at_levels, hard_map
+from skt_crowd.training.report_pictures import LEVELS, draw_loss_curves, features_at_levels, hard_map
 
 HEAD = ("counter", "parameters", "MAE", "RMSE")
 EXAMPLES = 3
@@ -39,7 +38,7 @@ def write_demo_report(demo: Demo, outcomes: Sequence[Outcome]) -> Path:
 
 {table(HEAD, [outcome.row() for outcome in outcomes])}
 
-People, on {TEST_IMAGES} images that no run has trained or selected on; {spread}. Every student of a seed
+People, on {len(demo.test_images())} images that no run has trained or selected on; {spread}. Every student of a seed
 starts from the same weights and sees the same crops in the same order for the same {training.steps} steps;
 only the terms of the loss differ. "No transfer" learns from the points alone. "All" is Intra-PT, Inter-RT and
 the teacher's density maps beside those made from points.
@@ -63,7 +62,7 @@ Mean over the channels at three levels; r is the correlation with the teacher's.
 ## Again
 
 `skt demo --output DIR` makes all of this; the recipes are `demo_teacher` and `demo_student`, and each run
-beside this file has its own `recipe.yaml` with every number. Times and versions: [results.json](results.json.
+beside this file has its own `recipe.yaml` with every number. Times and versions: [results.json](results.json).
 """
     path = demo.output / "report.md"
     write_text(path, text)
@@ -84,7 +83,4 @@ def _draw(demo: Demo, plots: Path, models: dict[str, CrowdCounter]) -> None:
     middle = chosen[len(chosen) // 2].image
     features = {name: features_at_levels(model, middle) for name, model in models.items()}
     save_feature_means(plots / "features.png", middle, list(LEVELS.values()), features)
-    records = read_metrics(demo.student(EVERYTHING, demo.seeds[0]).metrics, "train")
-    steps = [record["step"] for record in records]
-    curves = {name: (steps, [r[name] for r in records]) for name in records[0] if name not in NOT_LOSSES}
-    save_loss_curves(plots / "losses.png", curves)
+    draw_loss_curves(demo.student(EVERYTHING, demo.seeds[0]).metrics, plots / "losses.png")

@@ -76,13 +76,16 @@ def features_at_levels(model: CrowdCounter, image: np.ndarray) -> list[np.ndarra
     return [feature[0].float().numpy() for feature in taps.features]
 
 
-def _draw_losses(folder: RunFolder) -> Picture:
-    records = read_metrics(folder.metrics, "train")
+def draw_loss_curves(metrics: Path, picture: Path) -> None:
+    """Every loss of a metrics file by step."""
+    records = read_metrics(metrics, "train")
     names = [name for name in records[0] if name not in NOT_LOSSES]
     steps = [record["step"] for record in records]
-    save_loss_curves(
-        folder.plots / "losses.png", {name: (steps, [record[name] for record in records]) for name in names}
-    )
+    save_loss_curves(picture, {name: (steps, [record[name] for record in records]) for name in names})
+
+
+def _draw_losses(folder: RunFolder) -> Picture:
+    draw_loss_curves(folder.metrics, folder.plots / "losses.png")
     return Picture(
         "Losses", "losses.png", "`loss` is what is minimised; its terms are drawn before their weights."
     )

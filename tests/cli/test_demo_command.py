@@ -1,0 +1,52 @@
+"""``skt demo``, a few steps long: the table, the report and its pictures, and the same again."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import skt
+
+from skt_crowd.demonstration import demo
+from skt_crowd.models import load_model
+
+TINY = [
+    "model.channel_preservation_rate=1/64",
+    "data.options={length: 4, height: 40, width: 40, people_max: 8}",
+    "data.held_out_fraction=0.25",
+    "data.crop=16",
+    "training.steps=2",
+    "training.batch_size=1",
+]
+
+
+def test_a_demonstration_ends_in_a_table_and_pictures(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "TEST_IMAGES", 5)
+    monkeypatch.setenv("COLUMNS", "120")
+    output = tmp_path / "runs" / "demo"  # neither is there, as in a fresh clone
+    settings = [word for text in TINY for word in ("--set", text)]
+    command = ("demo", "--quick", "--output", output, "--threads", 1, "--resume", *settings)
+    first = skt(capsys, *command)
+    assert first.code == 0, first.err
+
+    outcomes = json.loads((output / "results.json").read_text())["outcomes"]
+    assert [outcome["name"] for outcome in outcomes] == ["teacher", *(v.name for v in demo.VARIANTS)]
+    report = (output / "report.md").read_text()
+    for outcome in outcomes:
+        shown = [outcome["name"], f"{outcome['parameters']:,}"]
+        shown += [f"{outcome[error][0]:.2f}" for error in ("mae", "rmse")]
+        assert "| " + " | ".join(shown) + " |" in report
+        assert all(cell in first.out for cell in shown)
+    assert "on 5 images" in report
+    for picture in ("maps", "features", "losses"):
+        assert f"plots/{picture}.png" in report
+        assert (output / "plots" / f"{picture}.png").stat().st_size > 10_000
+    assert load_model(output / "student-none-seed0/checkpoints/best.safetensors").label == "1/64-csrnet"
+
+    monkeypatch.setattr("skt_crowd.demonstration.report._draw", lambda *_: None)  # slow, and seen above
+    again = skt(capsys, *command)
+    assert again.code == 0, again.err
+    assert again.out.count("finished before") == 5
+    assert again.out[again.out.index("People") :] == first.out[first.out.index("People") :]
+    assert (output / "report.md").read_text() == report
