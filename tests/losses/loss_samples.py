@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from random_features import FLOATS, random_feature
 from torch import Tensor
 
 from skt_ext import losses, reference
-
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 
 # Gradients and values computed in float32 or float64 and rounded once to the dtype.
 TOLERANCES = {
@@ -19,26 +17,9 @@ TOLERANCES = {
     torch.bfloat16: {"rtol": 1.6e-2, "atol": 1e-4},
 }
 
-on_every_device = pytest.mark.parametrize("device", DEVICES)
 of_every_dtype = pytest.mark.parametrize("dtype", FLOATS, ids=str)
 of_every_reduction = pytest.mark.parametrize("reduction", ["sum", "batchmean", "none"])
 in_every_layout = pytest.mark.parametrize("layout", ["contiguous", "channels_last", "permuted"])
-
-
-def random(
-    *shape: int,
-    seed: int = 0,
-    dtype: torch.dtype = torch.float64,
-    layout: str = "contiguous",
-    device: str = "cpu",
-) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
-    if layout == "channels_last":
-        return values.contiguous(memory_format=torch.channels_last)
-    if layout == "permuted":
-        return values.permute(3, 0, 2, 1).contiguous().permute(1, 3, 2, 0)
-    return values
 
 
 def feature_pyramid(
@@ -47,10 +28,10 @@ def feature_pyramid(
     """Features of a network with strides 1, 2, 4 and 4 on an image that no stride divides."""
     half, quarter = (-(-height // 2), -(-width // 2)), (-(-height // 4), -(-width // 4))
     return [
-        random(batch, 3, height, width, seed=seed, **options),
-        random(batch, 5, *half, seed=seed + 1, **options),
-        random(batch, 4, *quarter, seed=seed + 2, **options),
-        random(batch, 2, *quarter, seed=seed + 3, **options),
+        random_feature((batch, 3, height, width), seed=seed, **options),
+        random_feature((batch, 5, *half), seed=seed + 1, **options),
+        random_feature((batch, 4, *quarter), seed=seed + 2, **options),
+        random_feature((batch, 2, *quarter), seed=seed + 3, **options),
     ]
 
 

@@ -4,6 +4,7 @@ import loss_samples
 import pytest
 import torch
 from loss_samples import TOLERANCES, feature_pyramid, requiring_grad
+from random_features import FLOATS, on_every_device
 
 from skt_ext import losses
 
@@ -16,7 +17,7 @@ def gradients(loss: torch.Tensor, features: list[torch.Tensor]) -> list[torch.Te
     ]
 
 
-@loss_samples.on_every_device
+@on_every_device
 @loss_samples.for_every_loss
 @loss_samples.of_every_reduction
 @loss_samples.in_every_layout
@@ -34,12 +35,12 @@ def test_value_and_gradient_equal_the_reference(ours, true, reduction, layout, b
         torch.testing.assert_close(ours_gradient, true_gradient, **TOLERANCES[torch.float64])
 
 
-@loss_samples.on_every_device
+@on_every_device
 @loss_samples.for_every_loss
 @pytest.mark.parametrize(
     ("student_dtype", "teacher_dtype"),
     [
-        *((dtype, dtype) for dtype in loss_samples.FLOATS),
+        *((dtype, dtype) for dtype in FLOATS),
         (torch.float32, torch.float16),
         (torch.bfloat16, torch.float32),
         (torch.float16, torch.bfloat16),
@@ -64,7 +65,7 @@ def test_every_dtype_and_every_mixture(ours, true, student_dtype, teacher_dtype,
         torch.testing.assert_close(ours_gradient.double(), true_gradient, **TOLERANCES[student_dtype])
 
 
-@loss_samples.on_every_device
+@on_every_device
 @loss_samples.for_every_loss
 @pytest.mark.parametrize(
     "size",
@@ -92,7 +93,7 @@ def test_an_empty_batch_costs_nothing(ours, true):
     assert ours(student, teacher, reduction="none").shape[0] == 0
 
 
-@loss_samples.on_every_device
+@on_every_device
 @loss_samples.for_every_loss
 def test_a_batch_equals_its_single_images(ours, true, device):
     student = requiring_grad(feature_pyramid(3, seed=1, device=device))
@@ -107,7 +108,7 @@ def test_a_batch_equals_its_single_images(ours, true, device):
     torch.testing.assert_close(ours(student, teacher, reduction="none").sum(), batch)
 
 
-@loss_samples.on_every_device
+@on_every_device
 @loss_samples.for_every_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_two_runs_are_bit_identical(ours, true, dtype, device):
@@ -121,7 +122,7 @@ def test_two_runs_are_bit_identical(ours, true, dtype, device):
     assert all(map(torch.equal, first_gradients, second_gradients))
 
 
-@loss_samples.on_every_device
+@on_every_device
 @loss_samples.for_every_loss
 def test_autocast_changes_nothing(ours, true, device):
     student = requiring_grad(feature_pyramid(2, seed=1, dtype=torch.float32, device=device))

@@ -6,6 +6,7 @@ import loss_samples
 import pytest
 import torch
 import torch.nn.functional as F
+from random_features import on_every_device, random_feature
 from torch import Tensor
 
 from skt_ext import losses, reference
@@ -21,14 +22,14 @@ def inputs(
     options = {"dtype": dtype, "device": device}
     sizes = [(13, 9), (7, 5), (4, 3), (4, 3)]
     student = [
-        loss_samples.random(batch, channels, *size, seed=seed + i, **options)
+        random_feature((batch, channels, *size), seed=seed + i, **options)
         for i, (channels, size) in enumerate(zip(STUDENT_CHANNELS, sizes, strict=True))
     ]
     teacher = [
-        loss_samples.random(batch, channels, *size, seed=seed + 10 + i, **options)
+        random_feature((batch, channels, *size), seed=seed + 10 + i, **options)
         for i, (channels, size) in enumerate(zip(TEACHER_CHANNELS, sizes, strict=True))
     ]
-    maps = [loss_samples.random(batch, 1, 4, 3, seed=seed + 20 + i, **options) for i in range(3)]
+    maps = [random_feature((batch, 1, 4, 3), seed=seed + 20 + i, **options) for i in range(3)]
     return student, teacher, *maps
 
 
@@ -47,7 +48,7 @@ def embedded(transfer: StructuredKnowledgeTransfer, features: list[Tensor]) -> l
     ]
 
 
-@loss_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize("reduction", ["sum", "batchmean"])
 def test_profile_paper_follows_the_equations(reduction, device):
     transfer = module(device, reduction=reduction)
@@ -65,7 +66,7 @@ def test_profile_paper_follows_the_equations(reduction, device):
     torch.testing.assert_close(loss.total, 0.5 * intra + 0.5 * inter + maps)
 
 
-@loss_samples.on_every_device
+@on_every_device
 def test_profile_released_follows_the_authors_code(device):
     """Written as the authors do: ReLU after the embedding, the map as one more feature of the FSP group only,
     instance norm, each pair once, sums, weights 0.5, 0.5, 1, ceil-mode max pooling to the last's size."""
@@ -127,9 +128,9 @@ def test_released_resizes_as_the_authors():
     channels = (4, 4, 4)
     transfer = StructuredKnowledgeTransfer(channels, channels, profile="released", weights=(0, 1, 0)).double()
     sizes = [(19, 11), (10, 6), (5, 3)]  # ceil of 37x21 over 2, 4, 8
-    student = [loss_samples.random(1, 4, *size, seed=i) for i, size in enumerate(sizes)]
-    teacher = [loss_samples.random(1, 4, *size, seed=9 + i) for i, size in enumerate(sizes)]
-    maps = [loss_samples.random(1, 1, 5, 3, seed=20 + i) for i in range(2)]
+    student = [random_feature((1, 4, *size), seed=i) for i, size in enumerate(sizes)]
+    teacher = [random_feature((1, 4, *size), seed=9 + i) for i, size in enumerate(sizes)]
+    maps = [random_feature((1, 1, 5, 3), seed=20 + i) for i in range(2)]
     loss = transfer(student, teacher, *maps, None)
     ours = transfer.embed(student)
     pooled = [F.max_pool2d(f, k, ceil_mode=True) for f, k in zip(ours, (4, 2, 1), strict=True)]
@@ -225,7 +226,7 @@ def test_gradients_reach_embeddings_features_and_map(profile):
     assert torch.autograd.gradcheck(total, (student_map, *student, *transfer.parameters()), fast_mode=True)
 
 
-@loss_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize("profile", losses.PROFILES)
 def test_a_batch_is_the_sum_of_its_images(profile, device):
     transfer = module(device, profile=profile)
@@ -241,7 +242,7 @@ def test_a_batch_is_the_sum_of_its_images(profile, device):
         torch.testing.assert_close(getattr(batch, name), sum(getattr(single, name) for single in singles))
 
 
-@loss_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize("profile", losses.PROFILES)
 def test_autocast_runs_the_embeddings_but_not_the_losses_in_bfloat16(profile, device):
     transfer = module(device, torch.float32, profile=profile)

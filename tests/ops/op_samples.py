@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from random_features import FLOATS
 from torch import Tensor
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 LAYOUTS = ["contiguous", "channels_last", "permuted", "sliced"]
 
 # (N, C, H, W): no image, one pixel, one row, one column, primes, more channels than pixels, many pixels
@@ -30,32 +29,6 @@ TOLERANCES = {
 }
 
 
-def laid_out(values: Tensor, layout: str) -> Tensor:
-    """The same values (N, C, H, W) in another memory layout."""
-    if layout == "channels_last":
-        return values.contiguous(memory_format=torch.channels_last)
-    if layout == "permuted":  # dense, but neither contiguous nor channels_last
-        return values.permute(3, 0, 2, 1).contiguous().permute(1, 3, 2, 0)
-    if layout == "sliced":  # every second column of a wider tensor
-        wide = values.new_full((*values.shape[:3], 2 * values.shape[3]), float("nan"))
-        wide[..., ::2] = values
-        return wide[..., ::2]
-    return values.contiguous()
-
-
-def random_feature(
-    shape: tuple[int, ...],
-    *,
-    seed: int = 0,
-    dtype: torch.dtype = torch.float64,
-    layout: str = "contiguous",
-    device: str = "cpu",
-) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
-    return laid_out(values, layout)
-
-
 def gradient(output: Tensor, weight: Tensor, tensor: Tensor) -> Tensor:
     """d sum(output * weight) / d tensor"""
     (result,) = torch.autograd.grad(output, tensor, weight.to(output))
@@ -73,6 +46,5 @@ def float_pairs() -> Iterator[tuple[torch.dtype, torch.dtype]]:
     yield torch.float16, torch.float64
 
 
-on_every_device = pytest.mark.parametrize("device", DEVICES)
 in_every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 of_every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))

@@ -4,7 +4,8 @@ import op_samples
 import pytest
 import torch
 import torch.nn.functional as F
-from op_samples import TOLERANCES, gradient, random_feature
+from op_samples import TOLERANCES, gradient
+from random_features import FLOATS, on_every_device, random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
 from skt_ext import reference
@@ -19,7 +20,7 @@ def true_distance(student: torch.Tensor, teacher: torch.Tensor, eps: float = EPS
     return 1 - F.cosine_similarity(student.double(), teacher.double(), dim=1, eps=eps)
 
 
-@op_samples.on_every_device
+@on_every_device
 @op_samples.in_every_layout
 @op_samples.of_every_shape
 def test_distance_statistics_and_gradient_in_float64(shape, layout, device):
@@ -38,7 +39,7 @@ def test_distance_statistics_and_gradient_in_float64(shape, layout, device):
     torch.testing.assert_close(result, gradient(expected, weight, student), **TOLERANCES[torch.float64])
 
 
-@op_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize(("student_dtype", "teacher_dtype"), list(op_samples.float_pairs()), ids=str)
 @pytest.mark.parametrize("layouts", [("contiguous", "contiguous"), ("channels_last", "permuted")], ids=str)
 def test_every_dtype_computes_as_well_as_its_accumulator(student_dtype, teacher_dtype, layouts, device):
@@ -67,7 +68,7 @@ def test_every_dtype_computes_as_well_as_its_accumulator(student_dtype, teacher_
     )
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_by_hand(device):
     # Pixel 0: s = (3, 4), t = (1, 0): 1 - 3/5. Pixel 1: s = (0, 2), t = (0, -7): 1 + 1. Pixel 2: t = 0: 1.
     student = torch.tensor([[[[3.0, 0.0, 1.0]], [[4.0, 2.0, 1.0]]]], device=device, requires_grad=True)
@@ -83,14 +84,14 @@ def test_by_hand(device):
     torch.testing.assert_close(result, expected)
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_gradcheck(device):
     teacher = random_feature((2, 3, 4, 5), seed=1, device=device)
     student = random_feature((2, 3, 4, 5), seed=2, device=device).requires_grad_()
     assert torch.autograd.gradcheck(lambda s: op(s, teacher, EPS)[0], (student,))
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_gradcheck_where_eps_clamps_the_length(device):
     """Some of these student and teacher vectors are shorter than eps, none is within 1e-6 of it."""
     student = random_feature((1, 3, 4, 5), seed=6, device=device).requires_grad_()
@@ -104,8 +105,8 @@ def test_gradcheck_where_eps_clamps_the_length(device):
     torch.testing.assert_close(op(student, teacher, eps)[0], true_distance(student, teacher, eps))
 
 
-@op_samples.on_every_device
-@pytest.mark.parametrize("dtype", op_samples.FLOATS, ids=str)
+@on_every_device
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_a_zero_student_vector_has_distance_one_and_no_gradient(dtype, device):
     """torch's own formula gives 1 / eps here, which is infinite in float16."""
     student = torch.zeros(1, 4, 2, 3, dtype=dtype, device=device, requires_grad=True)
@@ -115,7 +116,7 @@ def test_a_zero_student_vector_has_distance_one_and_no_gradient(dtype, device):
     assert gradient(distance, torch.ones_like(distance), student).eq(0).all()
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_the_incoming_gradient_may_be_an_expanded_scalar(device):
     student = random_feature((2, 3, 5, 4), seed=8, device=device)
     teacher = random_feature((2, 3, 5, 4), seed=9, device=device)
@@ -129,7 +130,7 @@ def test_the_incoming_gradient_may_be_an_expanded_scalar(device):
     )
 
 
-@op_samples.on_every_device
+@on_every_device
 @op_samples.in_every_layout
 def test_a_batch_equals_its_single_images_and_runs_repeat_bit_for_bit(layout, device):
     student = random_feature((3, 19, 7, 9), seed=1, dtype=torch.float32, layout=layout, device=device)

@@ -1,9 +1,9 @@
 """Operator dense_fsp_distance: distances and gradients against products written pair by pair."""
 
-import op_samples
 import pytest
 import torch
-from op_samples import TOLERANCES, gradient, random_feature
+from op_samples import TOLERANCES, gradient
+from random_features import on_every_device, random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
 
@@ -32,7 +32,7 @@ def true_distance(
     return total
 
 
-@op_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize("adjacent", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize(("batch", "channels", "positions"), CASES)
@@ -57,7 +57,7 @@ def test_values_and_gradient(batch, channels, positions, dtype, adjacent, device
         )
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_by_hand(device):
     # Three features of one channel and two positions.
     # T = (1, 1), (2, 0), (0, 4): T1.T2/2 = 1, T1.T3/2 = 2, T2.T3/2 = 0.
@@ -77,7 +77,7 @@ def test_by_hand(device):
     assert distance.tolist() == [0.25 + 4.0]
 
 
-@op_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize("adjacent", [False, True])
 def test_gradcheck(adjacent, device):
     student = random_feature((2, 6, 4), seed=1, device=device).requires_grad_()
@@ -85,7 +85,7 @@ def test_gradcheck(adjacent, device):
     assert torch.autograd.gradcheck(lambda s: op(s, teacher, [2, 1, 3], adjacent)[0], (student,))
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_a_batch_equals_its_single_images_and_runs_repeat_bit_for_bit(device):
     student = random_feature((3, 11, 29), seed=1, dtype=torch.float32, device=device)
     teacher = random_feature((3, 11, 29), seed=2, dtype=torch.float32, device=device)
@@ -96,7 +96,7 @@ def test_a_batch_equals_its_single_images_and_runs_repeat_bit_for_bit(device):
         torch.testing.assert_close(op(student[image], teacher[image], [4, 7], False)[0], distance[image])
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_autocast_does_not_lower_the_precision(device):
     student = random_feature((1, 8, 50), seed=1, dtype=torch.float32, device=device).requires_grad_()
     teacher = random_feature((1, 8, 50), seed=2, dtype=torch.float32, device=device)

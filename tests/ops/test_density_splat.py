@@ -2,9 +2,9 @@
 
 import math
 
-import op_samples
 import pytest
 import torch
+from random_features import on_every_device
 
 import skt_ext  # noqa: F401  (registers the operators)
 from skt_ext import reference
@@ -23,7 +23,7 @@ def crowd(height: int, width: int, people: int, device: str) -> tuple[torch.Tens
     return points.to(device), sigma.to(device)
 
 
-@op_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize("conserve", [False, True])
 @pytest.mark.parametrize("with_roi", [False, True])
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -40,7 +40,7 @@ def test_equals_the_reference(size, people, with_roi, conserve, device):
     assert torch.equal(density, op(points, sigma, *size, 4.0, conserve, roi))
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_by_hand(device):
     # sigma 0.5, truncate 2: radius int(2 * 0.5 + 0.5) = 1; profile e^-2, 1, e^-2 over its sum 1 + 2 e^-2.
     # One row only, the person in column 0: the map keeps the centre row's factor 1 / s and columns 0 and 1.

@@ -6,7 +6,8 @@ import op_samples
 import pytest
 import torch
 import torch.nn.functional as F
-from op_samples import gradient, random_feature
+from op_samples import gradient
+from random_features import FLOATS, laid_out, on_every_device, random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
 
@@ -14,7 +15,7 @@ op = torch.ops.skt_ext.max_pool_resize
 KERNELS = [(1, 1), (2, 2), (2, 3), (8, 8), (1, 5), (17, 16)]  # (17, 16) has more offsets than uint8 can name
 
 
-@op_samples.on_every_device
+@on_every_device
 @op_samples.in_every_layout
 @op_samples.of_every_shape
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -32,8 +33,8 @@ def test_values_and_gradient_equal_max_pool2d(shape, kernel, layout, device):
     assert torch.equal(gradient(output, weight, features), gradient(expected, weight, features))
 
 
-@op_samples.on_every_device
-@pytest.mark.parametrize("dtype", op_samples.FLOATS, ids=str)
+@on_every_device
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_keeps_dtype_and_memory_format(dtype, layout, device):
     features = random_feature((2, 6, 9, 7), dtype=dtype, layout=layout, device=device).requires_grad_()
@@ -49,7 +50,7 @@ def test_keeps_dtype_and_memory_format(dtype, layout, device):
     assert torch.equal(output, F.max_pool2d(features, (4, 2), ceil_mode=True))
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_by_hand(device):
     # 2x2 on 3x3: {1, 5, 4, 2} -> 5, offset 1; {3, 0} -> 3, offset 0; {7, 7} -> first 7, offset 0; {6}.
     features = torch.tensor([[1.0, 5.0, 3.0], [4.0, 2.0, 0.0], [7.0, 7.0, 6.0]], device=device)
@@ -62,21 +63,21 @@ def test_by_hand(device):
     assert gradient(output, weight, features).tolist() == expected
 
 
-@op_samples.on_every_device
+@on_every_device
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_nan_and_infinity_pass_through(layout, device):
     features = random_feature((1, 2, 4, 4), dtype=torch.float32, device=device)
     features[0, 0, 1, 1] = float("nan")
     features[0, 1, 0, 3] = float("inf")
     features[0, 0, 2:, 2:] = -float("inf")
-    features = op_samples.laid_out(features, layout)
+    features = laid_out(features, layout)
     output, _ = op(features, 2, 2)
     expected = F.max_pool2d(features, 2, ceil_mode=True)
     assert torch.equal(output.isnan(), expected.isnan())
     assert torch.equal(output.nan_to_num(), expected.nan_to_num())
 
 
-@op_samples.on_every_device
+@on_every_device
 def test_gradcheck(device):
     features = random_feature((2, 3, 5, 7), device=device).requires_grad_()
     assert torch.autograd.gradcheck(lambda f: op(f, 2, 3)[0], (features,))

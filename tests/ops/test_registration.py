@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from op_samples import random_feature
+from random_features import random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
 from skt_ext import _library
