@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from importlib import resources
+from pathlib import Path
 
 import pytest
+import yaml
 from command_line import refused, skt
+
+from skt_crowd.recipes.recipe_file import recipe_names
 
 COMMANDS = ("train", "distill", "evaluate", "count", "prepare", "demo", "doctor", "report")
 
@@ -26,6 +31,16 @@ def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str], comm
     ended = skt(capsys, command, "--help")
     assert ended.code == 0
     assert f"Example:  skt {command}" in ended.out or f"Example: skt {command}" in ended.out
+
+
+@pytest.mark.parametrize("kind", ["train", "distill"])
+def test_training_commands_name_their_recipes(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    files = {
+        name: Path(str(resources.files("skt_crowd.recipes") / f"{name}.yaml")) for name in recipe_names()
+    }
+    ours = {name for name, path in files.items() if yaml.safe_load(path.read_text())["kind"] == kind}
+    (line,) = (line for line in skt(capsys, kind, "--help").out.splitlines() if "Recipes that come" in line)
+    assert set(line.partition(":")[2].strip(" .").split(", ")) == ours
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -23,8 +23,8 @@ Count crowds with small networks that learned from large ones (Structured Knowle
 
 A first look, without any data:  `skt demo --quick --output demo-run`
 
-On your own images:  `skt train` a teacher, `skt distill` a student 16 times smaller from it,
-`skt count` people with the student. `skt doctor` says what this machine can do.
+With annotated images:  `skt train` a teacher, `skt distill` a student 16 times smaller from it, `skt evaluate`
+both, and `skt count` people with the student. Every command shows an example with `--help`.
 """
 
 app = typer.Typer(

@@ -1,17 +1,45 @@
-"""``--data-option NAME=VALUE`` texts."""
+"""Options that name a data set, shared by the commands that read one without a recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
 from skt_crowd.errors import UsageError
 
+IMAGES = "Images"
+
+KindOption = Annotated[
+    str,
+    typer.Option(
+        "--data-kind",
+        help="How the images and points are stored: folder (your own), shanghaitech, ucf_cc_50 or synthetic.",
+        rich_help_panel=IMAGES,
+    ),
+]
+SplitOption = Annotated[
+    str,
+    typer.Option(
+        "--split", help="train, test, or the name of a folder below your own.", rich_help_panel=IMAGES
+    ),
+]
+KindSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-option",
+        metavar="NAME=VALUE",
+        help="A setting of the data kind, such as part=B for shanghaitech. May be repeated.",
+        rich_help_panel=IMAGES,
+        show_default=False,
+    ),
+]
+
 
 def parse_data_options(texts: Sequence[str] | None) -> dict[str, Any]:
-    """The texts as a dictionary, the values read as YAML.
+    """``--data-option`` texts as a dictionary, the values read as YAML.
 
     >>> parse_data_options(["part=B", "length=3"])
     {'part': 'B', 'length': 3}

@@ -48,7 +48,7 @@ def demo(
 
     console = Console()
     seeds = SEEDS[:1] if quick else SEEDS
-    demonstration = Demo(output, seeds, overrides(settings, training__threads=threads), resume=resume)
+    demonstration = Demo(output, seeds, overrides(settings, threads=threads), resume=resume)
     outcomes = demonstration.run(console)
     report = write_demo_report(demonstration, outcomes)
     table = Table(*HEAD, title=f"People, on test images; {len(seeds)} seed{'s' if len(seeds) > 1 else ''}")

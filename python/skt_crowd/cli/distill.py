@@ -7,22 +7,12 @@ from typing import Annotated
 
 import typer
 
-from skt_crowd.cli.options import (
-    DataOption,
-    OutputOption,
-    RecipeArgument,
-    ResumeOption,
-    SeedOption,
-    SetOption,
-    StepsOption,
-    ThreadsOption,
-    overrides,
-)
+from skt_crowd.cli import options
 
 
 def distill(
-    recipe: RecipeArgument,
-    output: OutputOption,
+    recipe: options.RecipeArgument,
+    output: options.OutputOption,
     teacher: Annotated[
         Path | None,
         typer.Option(
@@ -31,30 +21,27 @@ def distill(
             show_default=False,
         ),
     ] = None,
-    data: DataOption = None,
-    seed: SeedOption = None,
-    steps: StepsOption = None,
-    threads: ThreadsOption = None,
-    settings: SetOption = None,
-    resume: ResumeOption = False,
+    resume: options.ResumeOption = False,
+    data: options.DataOption = None,
+    seed: options.SeedOption = None,
+    steps: options.StepsOption = None,
+    threads: options.ThreadsOption = None,
+    settings: options.SetOption = None,
 ) -> None:
     """Distil a trained teacher into a student with a fraction of its channels.
 
-    Example:  `skt distill csrnet_part_a_distill --teacher teacher.safetensors --data part_A --output
-    runs/student`
+    Example:  `skt distill csrnet_part_a_distill --teacher runs/teacher --data part_A -o runs/student`
 
-    The student learns from the points and from the teacher's features, the relations between them, and its
-    maps. The recipe holds the weight of each term: `--set transfer.inter=0` leaves the relations out.
+    Recipes that come with skt:  csrnet_part_a_distill, csrnet_part_a_released, demo_student.
+
+    Your own images have a CSV or JSON of points beside each:  `--set data.kind=folder --set data.options={}`
+
+    The student learns from the points and from the teacher: its features, the relations between them, and its
+    maps. The recipe weighs them:  `--set transfer.inter=0` leaves the relations out.
     """
     from skt_crowd.cli.carry_out import carry_out
     from skt_crowd.cli.files import checkpoint_file
 
-    changed = overrides(
-        settings,
-        teacher__checkpoint=checkpoint_file(teacher) if teacher is not None else None,
-        data__root=data,
-        training__seed=seed,
-        training__steps=steps,
-        training__threads=threads,
-    )
-    carry_out("distill", recipe, changed, output, resume=resume)
+    weights = checkpoint_file(teacher) if teacher is not None else None
+    changes = options.overrides(settings, teacher=weights, data=data, seed=seed, steps=steps, threads=threads)
+    carry_out("distill", recipe, changes, output, resume=resume)

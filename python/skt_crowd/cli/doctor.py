@@ -24,4 +24,4 @@ def doctor() -> None:
     hints = advice()
     console.print("What would be faster:" if hints else "Nothing here would make it faster.", style="bold")
     for hint in hints:
-        console.print(f"- {hint}", highlight=False)
+        console.print(f"- {hint}", highlight=False, soft_wrap=True)

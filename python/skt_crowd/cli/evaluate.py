@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-IMAGES = "Images"
+from skt_crowd.cli.data_options import IMAGES, KindOption, KindSettingsOption, SplitOption, parse_data_options
 
 
 def evaluate(
@@ -17,61 +17,58 @@ def evaluate(
             metavar="CHECKPOINT", help="Weights of a counter, or the folder of a run.", show_default=False
         ),
     ],
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--data-kind",
-            help="shanghaitech, ucf_cc_50, folder (your own images) or synthetic.",
-            rich_help_panel=IMAGES,
-        ),
-    ] = "folder",
+    kind: KindOption = "folder",
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Folder of the images.", rich_help_panel=IMAGES, show_default=False),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="train, test, ...", rich_help_panel=IMAGES)] = "test",
+    split: SplitOption = "test",
     held_out: Annotated[
         bool,
         typer.Option(
             "--held-out/--all",
-            help="Only the part that a recipe with the same fraction and seed does not train on.",
+            help="Only the images that a run on this split held out, or all.",
             rich_help_panel=IMAGES,
         ),
     ] = False,
     fraction: Annotated[
-        float, typer.Option("--held-out-fraction", help="Part of the split, 0 to 1.", rich_help_panel=IMAGES)
-    ] = 0.1,
-    held_out_seed: Annotated[int, typer.Option("--held-out-seed", rich_help_panel=IMAGES)] = 0,
-    options: Annotated[
-        list[str] | None,
+        float,
         typer.Option(
-            "--data-option",
-            metavar="NAME=VALUE",
-            help="An option of the data kind, such as part=B. May be repeated.",
+            "--held-out-fraction",
+            help="Part of the split that the run held out (data.held_out_fraction).",
             rich_help_panel=IMAGES,
-            show_default=False,
         ),
-    ] = None,
+    ] = 0.1,
+    held_out_seed: Annotated[
+        int,
+        typer.Option(
+            "--held-out-seed", help="Which part that was (data.held_out_seed).", rich_help_panel=IMAGES
+        ),
+    ] = 0,
+    options: KindSettingsOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="New folder for results.json and predictions.csv.", show_default=False
+            "--output",
+            "-o",
+            help="Folder for results.json and predictions.csv; must be new or empty.",
+            show_default=False,
         ),
     ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Count every image and compare with its points: MAE and RMSE in people, NAE as a share.
+    """Count the people in annotated images and compare with the points: MAE, RMSE and NAE.
 
-    Example:  `skt evaluate runs/student --data-kind shanghaitech --data part_A --split train --held-out`
+    Example:  `skt evaluate runs/student --data-kind shanghaitech --data part_A`
 
-    Whole images are counted, one at a time, and the truth is the number of annotated points, never the sum of
-    a map.
+    MAE and RMSE are in people, NAE is the mean of |error| / people. Whole images are counted, one at a time,
+    and the truth is the number of annotated points, never the sum of a map. To judge on the images that a run
+    held out of its training split:  `--split train --held-out`
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from skt_crowd.cli.data_options import parse_data_options
     from skt_crowd.cli.files import checkpoint_file
     from skt_crowd.data import hold_out, open_dataset
     from skt_crowd.evaluation import evaluate as evaluate_model

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ import skt_ext
 from skt_crowd.models.precision import has_native_bfloat16
 from skt_crowd.training.environment import available_cores, memory_gib, processor_name
 
-COMPILERS = ("c++", "g++", "clang++", "cl")
+COMPILERS = ("g++", "clang++", "cl")
 
 
 def findings() -> dict[str, str]:
@@ -23,19 +25,14 @@ def findings() -> dict[str, str]:
     info = skt_ext.build_info()
     return {
         "Python": f"{platform.python_version()} on {platform.platform()}",
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-        "skt_ext": info["version"] or "not installed as a package",
+        "torch": f"{torch.__version__}, {_number(torch.get_num_threads(), 'thread')}",
+        "skt_ext": info["version"] or f"{Path(skt_ext.__file__).parent}, not installed as a package",
         "native library": _native(info),
-        "operators": "\n".join(
-            f"{name}: " + ", ".join(f"{device} {how}" for device, how in used.items())
-            for name, used in info["operators"].items()
-            if not name.endswith("_backward")
-        ),
-        "processor": f"{processor_name()}, {available_cores()} cores, {memory_gib()} GiB of memory",
+        "operators": _operators(info),
+        "processor": f"{processor_name()}, {_number(available_cores(), 'core')}, {memory_gib()} GiB of memory",
         "vectors": f"{torch.backends.cpu.get_cpu_capability()}; bfloat16 in hardware: {_yes(_bfloat16())}",
         "CUDA": _cuda(),
-        "compilers": ", ".join(filter(None, (_first_line(name) for name in (*_compilers(), "nvcc"))))
-        or "none found",
+        "compilers": "\n".join(filter(None, map(_first_line, (*_compilers(), "nvcc")))) or "none found",
         "triton": _version("triton"),
     }
 
@@ -53,24 +50,47 @@ def advice() -> list[str]:
         )
     if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
         hints.append("an NVIDIA driver is here but torch sees no device; install a CUDA build of torch")
-    if torch.get_num_threads() < available_cores():
-        hints.append(
-            f"torch uses {torch.get_num_threads()} of {available_cores()} cores; "
-            f"--threads {available_cores()} uses all, unless OMP_NUM_THREADS is set for a reason"
-        )
+    threads, cores = torch.get_num_threads(), available_cores()
+    if threads < cores:
+        limit = os.environ.get("OMP_NUM_THREADS")
+        why = f" because OMP_NUM_THREADS is {limit}" if limit else ""
+        hints.append(f"torch uses {threads} of {cores} cores{why}; --threads {cores} uses all of them")
     if not _bfloat16():
         hints.append(
-            "no bfloat16 in hardware, so training is in float32; "
-            "a GPU, or a CPU with AMX, is several times faster"
+            "training is in float32, because this machine computes bfloat16 in software only; "
+            "a GPU, or a CPU with AMX or AVX512-BF16, has it in hardware"
         )
     return hints
 
 
 def _native(info: dict[str, Any]) -> str:
     """What the native library says of itself, or why there is none."""
-    if info["native"] is None:
+    native = info["native"]
+    if native is None:
         return f"not in use: {info['reason']}"
-    return "\n".join([info["library"], *(f"{name}: {value}" for name, value in info["native"].items())])
+    cuda, cpu = native["cuda"], native["cpu"]
+    return "\n".join(
+        [
+            info["library"],
+            f"for torch {native['torch_target']} and later, by {native['compiler']}",
+            f"CPU: {cpu['used']}, of {', '.join(cpu['compiled'])}",
+            f"CUDA: {cuda['version']}, for {cuda['architectures']}" if cuda else "CUDA: not compiled",
+        ]
+    )
+
+
+def _operators(info: dict[str, Any]) -> str:
+    """A line an operator: what computes it on which device."""
+    operators = {name: used for name, used in info["operators"].items() if not name.endswith("_backward")}
+    width = max(map(len, operators))
+    return "\n".join(
+        f"{name:{width}}  " + ", ".join(f"{device.upper()} {how}" for device, how in used.items())
+        for name, used in operators.items()
+    )
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _bfloat16() -> bool:

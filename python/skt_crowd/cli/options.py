@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-SETTINGS = "Settings of the recipe"
+SETTINGS = "Changes to the recipe"
 
 RecipeArgument = Annotated[
     str,
@@ -17,7 +17,20 @@ RecipeArgument = Annotated[
     ),
 ]
 OutputOption = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder of the run; must be new or empty.", show_default=False)
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder of the run; new or empty, unless --resume is given.",
+        show_default=False,
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the stopped run in --output, to the same weights as if it had never stopped.",
+    ),
 ]
 DataOption = Annotated[
     Path | None,
@@ -28,14 +41,17 @@ DataOption = Annotated[
 SeedOption = Annotated[
     int | None,
     typer.Option(
-        "--seed", help="Of weights and crops (training.seed).", rich_help_panel=SETTINGS, show_default=False
+        "--seed",
+        help="Seed of the first weights and of the crops (training.seed).",
+        rich_help_panel=SETTINGS,
+        show_default=False,
     ),
 ]
 StepsOption = Annotated[
     int | None,
     typer.Option(
         "--steps",
-        help="Updates of the weights (training.steps).",
+        help="Updates of the weights, one a batch (training.steps).",
         rich_help_panel=SETTINGS,
         show_default=False,
     ),
@@ -54,28 +70,31 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other key of the recipe, the value in YAML. May be repeated.",
+        help="Any other key, the value in YAML: --set data.crop=256. May be repeated.",
         rich_help_panel=SETTINGS,
         show_default=False,
     ),
 ]
-ResumeOption = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on with the run in --output, to the same result as if it had never stopped."
-    ),
-]
+
+# The keys of a recipe that have an option of their own.
+KEYS = {
+    "teacher": "teacher.checkpoint",
+    "data": "data.root",
+    "seed": "training.seed",
+    "steps": "training.steps",
+    "threads": "training.threads",
+}
 
 
-def overrides(settings: list[str] | None, **values: Any) -> list[str]:
-    """``--set`` texts, then one for each option that was given; double underscores in names stand for dots.
+def overrides(settings: list[str] | None, **given: Any) -> list[str]:
+    """``--set`` texts, then one for each of the options ``KEYS`` that was given.
 
-    >>> overrides(["data.crop=64"], training__steps=10, data__root=None)
+    >>> overrides(["data.crop=64"], steps=10, data=None)
     ['data.crop=64', 'training.steps=10']
     """
-    given = {name.replace("__", "."): value for name, value in values.items() if value is not None}
     # JSON is YAML, and quotes a path that YAML would read as something else.
-    return [*(settings or []), *(f"{name}={_yaml(value)}" for name, value in given.items())]
+    texts = [f"{KEYS[name]}={_yaml(value)}" for name, value in given.items() if value is not None]
+    return [*(settings or []), *texts]
 
 
 def _yaml(value: Any) -> str:

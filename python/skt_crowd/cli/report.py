@@ -11,7 +11,7 @@ import typer
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)],
 ) -> None:
-    """Write report.md and the pictures of a run again, from what lies in its folder.
+    """Write the report of a run and its pictures again, from what lies in its folder.
 
     Example:  `skt report runs/student`
 

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from skt_crowd.cli.options import (
-    DataOption,
-    OutputOption,
-    RecipeArgument,
-    ResumeOption,
-    SeedOption,
-    SetOption,
-    StepsOption,
-    ThreadsOption,
-    overrides,
-)
+from skt_crowd.cli import options
 
 
 def train(
-    recipe: RecipeArgument,
-    output: OutputOption,
-    data: DataOption = None,
-    seed: SeedOption = None,
-    steps: StepsOption = None,
-    threads: ThreadsOption = None,
-    settings: SetOption = None,
-    resume: ResumeOption = False,
+    recipe: options.RecipeArgument,
+    output: options.OutputOption,
+    resume: options.ResumeOption = False,
+    data: options.DataOption = None,
+    seed: options.SeedOption = None,
+    steps: options.StepsOption = None,
+    threads: options.ThreadsOption = None,
+    settings: options.SetOption = None,
 ) -> None:
     """Train a counter from images and points: a teacher, or a student without transfer.
 
-    Example:  `skt train csrnet_part_a_teacher --data part_A --output runs/teacher --steps 2000`
+    Example:  `skt train csrnet_part_a_teacher --data part_A --output runs/teacher`
 
-    The run folder holds the resolved recipe, metrics, checkpoints, predictions and a report.md with pictures.
-    The best checkpoint is chosen on a part of the training images that is not trained on. A run that was
-    stopped goes on with --resume.
+    Recipes that come with skt:  csrnet_part_a_teacher, csrnet_part_a_student, demo_teacher.
+
+    Your own images have a CSV or JSON of points beside each:  `--set data.kind=folder --set data.options={}`
+
+    The best weights are chosen on a part of the training images that is not trained on. The run's folder gets
+    them, recipe.yaml with every key there is, metrics, predictions, and report.md with pictures.
     """
     from skt_crowd.cli.carry_out import carry_out
 
-    changed = overrides(
-        settings, data__root=data, training__seed=seed, training__steps=steps, training__threads=threads
-    )
-    carry_out("train", recipe, changed, output, resume=resume)
+    changes = options.overrides(settings, data=data, seed=seed, steps=steps, threads=threads)
+    carry_out("train", recipe, changes, output, resume=resume)
