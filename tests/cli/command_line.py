@@ -1,5 +1,7 @@
 """Run ``skt`` inside the test's process, as a shell would see it."""
 
+import contextlib
+import io
 from typing import NamedTuple
 
 import pytest
@@ -15,12 +17,16 @@ class Ended(NamedTuple):
     err: str
 
 
-def skt(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ended:
-    with pytest.raises(SystemExit) as exit_:
+def skt(*arguments: object) -> Ended:
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as exit_,
+    ):
         main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
     code = exit_.value.code
-    return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
+    return Ended(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
 
 
 def refused(ended: Ended, code: int) -> str:

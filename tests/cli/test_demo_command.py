@@ -20,14 +20,14 @@ TINY = [
 
 
 def test_a_demonstration_ends_in_a_table_and_pictures(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "TEST_IMAGES", 5)
     monkeypatch.setenv("COLUMNS", "120")
     output = tmp_path / "runs" / "demo"  # neither is there, as in a fresh clone
     settings = [word for text in TINY for word in ("--set", text)]
     command = ("demo", "--quick", "--output", output, "--threads", 1, "--resume", *settings)
-    first = skt(capsys, *command)
+    first = skt(*command)
     assert first.code == 0, first.err
 
     outcomes = json.loads((output / "results.json").read_text())["outcomes"]
@@ -45,7 +45,7 @@ def test_a_demonstration_ends_in_a_table_and_pictures(
     assert load_model(output / "student-none-seed0/checkpoints/best.safetensors").label == "1/64-csrnet"
 
     monkeypatch.setattr("skt_crowd.demonstration.report._draw", lambda *_: None)  # slow, and seen above
-    again = skt(capsys, *command)
+    again = skt(*command)
     assert again.code == 0, again.err
     assert again.out.count("finished before") == 5
     assert again.out[again.out.index("People") :] == first.out[first.out.index("People") :]

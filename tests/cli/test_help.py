@@ -19,27 +19,27 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def test_the_list_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = skt(capsys, "--help")
+def test_the_list_has_every_command() -> None:
+    ended = skt("--help")
     assert ended.code == 0
     for command in COMMANDS:
         assert command in ended.out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    ended = skt(capsys, command, "--help")
+def test_every_command_shows_an_example(command: str) -> None:
+    ended = skt(command, "--help")
     assert ended.code == 0
     assert f"Example:  skt {command}" in ended.out or f"Example: skt {command}" in ended.out
 
 
 @pytest.mark.parametrize("kind", ["train", "distill"])
-def test_training_commands_name_their_recipes(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+def test_training_commands_name_their_recipes(kind: str) -> None:
     files = {
         name: Path(str(resources.files("skt_crowd.recipes") / f"{name}.yaml")) for name in recipe_names()
     }
     ours = {name for name, path in files.items() if yaml.safe_load(path.read_text())["kind"] == kind}
-    (line,) = (line for line in skt(capsys, kind, "--help").out.splitlines() if "Recipes that come" in line)
+    (line,) = (line for line in skt(kind, "--help").out.splitlines() if "Recipes that come" in line)
     assert set(line.partition(":")[2].strip(" .").split(", ")) == ours
 
 
@@ -54,8 +54,8 @@ def test_help_imports_nothing_heavy() -> None:
     assert shown.rstrip().endswith("[]")
 
 
-def test_mistakes_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "No such command 'trian'" in refused(skt(capsys, "trian"), 2)
-    assert "--outptu" in refused(skt(capsys, "train", "r.yaml", "--outptu", "x"), 2)
-    assert "--output" in refused(skt(capsys, "train", "r.yaml"), 2)
-    assert "steps" in refused(skt(capsys, "train", "r.yaml", "--output", "x", "--steps", "many"), 2)
+def test_mistakes_of_the_command_line() -> None:
+    assert "No such command 'trian'" in refused(skt("trian"), 2)
+    assert "--outptu" in refused(skt("train", "r.yaml", "--outptu", "x"), 2)
+    assert "--output" in refused(skt("train", "r.yaml"), 2)
+    assert "steps" in refused(skt("train", "r.yaml", "--output", "x", "--steps", "many"), 2)

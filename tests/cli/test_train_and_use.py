@@ -1,20 +1,25 @@
 """From a folder of images to a counted photograph, through the command line alone."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 import yaml
-from command_line import skt
+from command_line import Ended, skt
 from PIL import Image
+from rich.console import Console
 
 from skt_crowd.data import render_crowd
 from skt_crowd.models import load_model
+from skt_crowd.recipes import load_recipe
+from skt_crowd.training.run import run_recipe
 
 RECIPE = {
     "kind": "train",
@@ -31,91 +36,100 @@ RECIPE = {
 }
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(RECIPE))
-    return path
+DISTILLATION = RECIPE | {
+    "kind": "distill",
+    "transfer": {"profile": "released", "intra": 0.01, "inter": 0.01},
+}
 
 
-@pytest.fixture
-def distill_recipe(tmp_path: Path) -> Path:
-    path = tmp_path / "distill.yaml"
-    transfer = {"profile": "released", "intra": 0.01, "inter": 0.01}
-    path.write_text(yaml.safe_dump(RECIPE | {"kind": "distill", "transfer": transfer}))
-    return path
+class Runs(NamedTuple):
+    """A teacher and a student of it, made by commands once for all tests, which leave them as they are."""
+
+    recipe: Path
+    teacher: Path
+    student: Path
+    trained: Ended
+    distilled: Ended
 
 
-def test_a_teacher_a_student_and_a_count(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, recipe: Path, distill_recipe: Path
-) -> None:
-    teacher, student = tmp_path / "teacher", tmp_path / "student"
-    trained = skt(
-        capsys, "train", recipe, "--output", teacher, "--set", "model.channel_preservation_rate=1/8"
-    )
-    assert trained.code == 0, trained.err
-    assert "step 4/4" in trained.out
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    folder = tmp_path_factory.mktemp("runs")
+    for name, content in (("train", RECIPE), ("distill", DISTILLATION)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    teacher, student = folder / "teacher", folder / "student"
+    wide = ["--set", "model.channel_preservation_rate=1/8"]
+    trained = skt("train", folder / "train.yaml", "--output", teacher, *wide)
+    short = ["--output", student, "--steps", 3]
+    distilled = skt("distill", folder / "distill.yaml", "--teacher", teacher, *short)
+    return Runs(folder / "train.yaml", teacher, student, trained, distilled)
 
-    distilled = skt(
-        capsys, "distill", distill_recipe, "--teacher", teacher, "--output", student, "--steps", 3
-    )
-    assert distilled.code == 0, distilled.err
-    report = (student / "report.md").read_text()
+
+def test_a_teacher_is_trained(runs: Runs) -> None:
+    assert runs.trained.code == 0, runs.trained.err
+    assert "step 4/4" in runs.trained.out
+    assert str(runs.teacher / "report.md") in runs.trained.out
+
+
+def test_a_student_is_distilled_with_pictures(runs: Runs, tmp_path: Path) -> None:
+    assert runs.distilled.code == 0, runs.distilled.err
+    assert json.loads((runs.student / "results.json").read_text())["steps"] == 3
+    report = (runs.student / "report.md").read_text()
     for picture in ("losses", "counts", "maps", "features"):
         assert f"plots/{picture}.png" in report
-        with Image.open(student / "plots" / f"{picture}.png") as drawn:
+        with Image.open(runs.student / "plots" / f"{picture}.png") as drawn:
             assert min(drawn.size) > 200
-    assert json.loads((student / "results.json").read_text())["steps"] == 3
+    again = tmp_path / "student"
+    shutil.copytree(runs.student, again)
+    (again / "report.md").unlink()
+    assert skt("report", again).code == 0
+    assert (again / "report.md").read_text() == report
 
-    (student / "report.md").unlink()
-    assert skt(capsys, "report", student).code == 0
-    assert (student / "report.md").read_text() == report
 
+def test_a_photograph_is_counted(runs: Runs, tmp_path: Path) -> None:
     photograph = tmp_path / "square.png"
     Image.fromarray(render_crowd(1, (48, 64)).image).save(photograph)
-    counted = skt(capsys, "count", photograph, "--model", student, "--output", tmp_path / "counted", "--json")
+    counted = skt("count", photograph, "--model", runs.student, "--output", tmp_path / "counted", "--json")
     assert counted.code == 0, counted.err
     printed = json.loads(counted.out)
     assert printed == json.loads((tmp_path / "counted/counts.json").read_text())
     assert printed["images"][0]["width"] == 64
     assert (tmp_path / "counted/square.jpg").is_file()
 
+
+def test_a_student_is_judged_on_the_test_split(runs: Runs, tmp_path: Path) -> None:
     options = ["--data-kind", "synthetic", "--data-option", "length=3"]
-    judged = skt(capsys, "evaluate", student, *options, "--output", tmp_path / "judged")
+    judged = skt("evaluate", runs.student, *options, "--output", tmp_path / "judged")
     assert judged.code == 0, judged.err
     assert "on 3 of 3 images of synthetic test" in judged.out
     assert json.loads((tmp_path / "judged/results.json").read_text())["images"] == 3
 
 
-def test_evaluating_the_held_out_part_gives_the_errors_of_the_run(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, recipe: Path
-) -> None:
-    run = tmp_path / "run"
-    assert skt(capsys, "train", recipe, "--output", run).code == 0
+def test_evaluating_the_held_out_part_gives_the_errors_of_the_run(runs: Runs, tmp_path: Path) -> None:
     data = [f"--data-option={name}={value}" for name, value in RECIPE["data"]["options"].items()]  # type: ignore[index]
     held = ["--split", "train", "--held-out", "--held-out-fraction", 0.34, "--output", tmp_path / "judged"]
-    assert skt(capsys, "evaluate", run, "--data-kind", "synthetic", *data, *held).code == 0
-    results = json.loads((run / "results.json").read_text())
+    assert skt("evaluate", runs.teacher, "--data-kind", "synthetic", *data, *held).code == 0
+    results = json.loads((runs.teacher / "results.json").read_text())
     judged = json.loads((tmp_path / "judged/results.json").read_text())
     assert judged["mae"] == pytest.approx(results["mae"])
-    assert (tmp_path / "judged/predictions.csv").read_text() == (run / "predictions.csv").read_text()
+    predictions = (runs.teacher / "predictions.csv").read_text()
+    assert (tmp_path / "judged/predictions.csv").read_text() == predictions
 
 
-def test_a_report_without_the_teacher_says_so(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, recipe: Path, distill_recipe: Path
-) -> None:
-    skt(capsys, "train", recipe, "--output", tmp_path / "teacher")
-    skt(
-        capsys, "distill", distill_recipe, "--teacher", tmp_path / "teacher", "--output", tmp_path / "student"
-    )
-    (tmp_path / "teacher/checkpoints/best.safetensors").unlink()
-    assert skt(capsys, "report", tmp_path / "student").code == 0
-    report = (tmp_path / "student/report.md").read_text()
+def test_a_report_without_the_teacher_says_so(runs: Runs, tmp_path: Path) -> None:
+    student = tmp_path / "student"
+    shutil.copytree(runs.student, student)
+    recipe = yaml.safe_load((student / "recipe.yaml").read_text())
+    recipe["teacher"]["checkpoint"] = str(tmp_path / "gone.safetensors")
+    (student / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert skt("report", student).code == 0
+    report = (student / "report.md").read_text()
     assert "*Not drawn: maps and features, because" in report
+    assert "gone.safetensors" in report
     assert "plots/losses.png" in report
 
 
-def test_prepare_writes_a_map_for_each_image(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_prepare_writes_a_map_for_each_image(tmp_path: Path) -> None:
     import h5py
 
     folder = tmp_path / "mine"
@@ -123,31 +137,30 @@ def test_prepare_writes_a_map_for_each_image(capsys: pytest.CaptureFixture[str],
     sample = render_crowd(2, (48, 64), people=5)
     Image.fromarray(sample.image).save(folder / "a.png")
     (folder / "a.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in sample.points))
-    ended = skt(capsys, "prepare", folder, "--output", tmp_path / "maps", "--sigma", 2)
+    ended = skt("prepare", folder, "--output", tmp_path / "maps", "--sigma", 2)
     assert ended.code == 0, ended.err
     assert "1 maps of 5 people" in ended.out
     with h5py.File(tmp_path / "maps/a.h5") as file:
         assert file["density"][:].sum() == pytest.approx(5.0, abs=1e-3)
 
 
-def test_doctor_names_what_is_used(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = skt(capsys, "doctor")
+def test_doctor_names_what_is_used() -> None:
+    ended = skt("doctor")
     assert ended.code == 0
     for word in ("Python", "torch", "cosine_distance", "processor", "faster"):
         assert word in ended.out
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_a_killed_process_resumes_to_the_same_bits(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, recipe: Path
-) -> None:
+def test_a_killed_process_resumes_to_the_same_bits(runs: Runs, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    more = ["--steps", "40", "--set", "training.checkpoint_every=5", "--set", "training.evaluate_every=8"]
-    assert skt(capsys, "train", recipe, "--output", whole, *more).code == 0
+    settings = ["training.steps=40", "training.checkpoint_every=5", "training.evaluate_every=8"]
+    run_recipe(load_recipe(runs.recipe, settings), whole, console=Console(quiet=True))
 
-    start = [sys.executable, "-c", "from skt_crowd.cli import main; main()", "train", str(recipe)]
+    command = ["train", str(runs.recipe), "--output", str(killed)]
+    command += [word for text in settings for word in ("--set", text)]
     with subprocess.Popen(
-        [*start, "--output", str(killed), *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "skt_crowd", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         metrics = killed / "metrics.jsonl"
         deadline = time.monotonic() + 120
@@ -160,7 +173,7 @@ def test_a_killed_process_resumes_to_the_same_bits(
     assert process.returncode == -signal.SIGKILL
     assert not (killed / "results.json").exists()
 
-    resumed = skt(capsys, "train", recipe, "--output", killed, *more, "--resume")
+    resumed = skt(*command, "--resume")
     assert resumed.code == 0, resumed.err
     for name in ("best", "final"):
         first = load_model(whole / f"checkpoints/{name}.safetensors").state_dict()
