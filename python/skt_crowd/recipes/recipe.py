@@ -37,11 +37,9 @@ class ModelSettings(Section):
     """The counter that is trained."""
 
     name: str = "csrnet"
-    # Part of the original width kept in every layer: "1/4" keeps a quarter of the channels, 1/16 of the
-    # parameters.
+    # Part of the width kept in every layer: "1/4" keeps a quarter of the channels, 1/16 of the parameters.
     channel_preservation_rate: Rate = 1.0
-    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all weights of a former
-    # run.
+    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all from a former run.
     initialization: Literal["kaiming", "vgg16", "checkpoint"] = "kaiming"
     # vgg16: a file or the word "torchvision"; checkpoint: a file.
     initial_weights: str | None = None
@@ -82,12 +80,10 @@ class TransferSettings(Section):
 class LossSettings(Section):
     """How losses are added up, and the one against the annotation besides the squared error of the map."""
 
-    # Every loss is a sum over pixels; over the images of a batch it is a sum (the paper) or a mean, with
-    # which the
-    # batch size does not change the size of a step.
+    # Every loss is a sum over pixels. Over the images of a batch it is a sum (the paper) or a mean, with which
+    # the batch size does not change the size of a step.
     reduction: Literal["sum", "batchmean"] = "batchmean"
-    # Weight of the absolute error of the number of people in square cells, which steadies the counts. 0: not
-    # used.
+    # Weight of the absolute error of the number of people in squares, which steadies the counts; 0: not used.
     cell_count_weight: Weight = 0.0
     cell_pixels: int = Field(default=64, ge=1)
 
@@ -95,8 +91,7 @@ class LossSettings(Section):
 class SigmaSettings(Section):
     """Width in pixels of the Gaussian that stands for one person."""
 
-    # adaptive: beta times the mean distance to the nearest neighbours, within [minimum, maximum]; fixed:
-    # value.
+    # adaptive: beta times the mean distance to the neighbours, within [minimum, maximum]; fixed: value.
     kind: Literal["adaptive", "fixed"] = "adaptive"
     beta: float = Field(default=0.3, gt=0)
     neighbors: int = Field(default=3, ge=1)
@@ -113,12 +108,10 @@ class DataSettings(Section):
     # The folder of the data set; synthetic crowds have none.
     root: str | None = None
     split: str = "train"
-    # Part of the split that is not trained on but chooses the best checkpoint; 0 trains on everything and
-    # chooses none.
+    # Part of the split that chooses the best checkpoint and is not trained on; 0: everything is trained on.
     held_out_fraction: float = Field(default=0.1, ge=0, lt=1)
     held_out_seed: int = Field(default=0, ge=0)
-    # Choose the best checkpoint on another split. On a test split this flatters the result, and the report
-    # says so.
+    # Another split that chooses the best checkpoint. A test split flatters the result; the report says so.
     selection_split: str | None = None
     crop: int = Field(default=320, ge=8)
     flip_probability: float = Field(default=0.5, ge=0, le=1)
@@ -169,15 +162,14 @@ class TrainingSettings(Section):
     # auto: bfloat16 where the device computes it natively, else float32.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
-    # Processes that prepare crops (0: the training process itself) and threads of torch (null: torch's
-    # choice).
+    # Processes that prepare crops (0: the training process itself).
     workers: int = Field(default=0, ge=0)
+    # CPU threads of torch; null: torch's choice.
     threads: int | None = Field(default=None, ge=1)
     log_every: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
-    # Decay a step of the exponential moving average of the weights, which is what is evaluated and saved;
-    # null: none.
+    # Decay a step of the moving average of the weights, which is what is evaluated and saved; null: none.
     average_weights: float | None = Field(default=None, gt=0, lt=1)
     # Selection images used while training (the final evaluation uses all); null: all.
     evaluation_images: int | None = Field(default=None, ge=1)
