@@ -10,6 +10,7 @@ from shared_data import shared_path
 
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.models import CSRNet, initialize_from_vgg16
+from skt_crowd.models.initialization import VGG16_FEATURE_SCALE
 
 
 def vgg16_weights() -> dict[str, torch.Tensor]:
@@ -38,7 +39,7 @@ def weights() -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_the_front_end_is_copied_and_the_rest_stays(
+def test_the_front_end_is_copied_and_the_layer_behind_it_scaled(
     tmp_path: Path, weights: dict[str, torch.Tensor], suffix: str
 ) -> None:
     path = tmp_path / f"vgg16.{suffix}"
@@ -52,6 +53,8 @@ def test_the_front_end_is_copied_and_the_rest_stays(
     for name, tensor in model.state_dict().items():
         part, rest = name.split(".", 1)
         expected = weights[f"features.{rest}"] if part == "frontend" else before[name]
+        if name == "backend.0.weight":  # VGG's features are large; the layer behind them is scaled to fit
+            expected = expected / VGG16_FEATURE_SCALE
         assert torch.equal(tensor, expected), name
 
 
