@@ -39,9 +39,10 @@ class ModelSettings(Section):
     name: str = "csrnet"
     # Part of the width kept in every layer: "1/4" keeps a quarter of the channels, 1/16 of the parameters.
     channel_preservation_rate: Rate = 1.0
-    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all from a former run.
-    initialization: Literal["kaiming", "vgg16", "checkpoint"] = "kaiming"
-    # vgg16: a file or the word "torchvision"; checkpoint: a file.
+    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all from a former run;
+    # inherit: the strongest filters of a wider counter, which a short run needs.
+    initialization: Literal["kaiming", "vgg16", "checkpoint", "inherit"] = "kaiming"
+    # vgg16: a file or the word "torchvision"; checkpoint and inherit: a file.
     initial_weights: str | None = None
 
     @model_validator(mode="after")
@@ -49,7 +50,7 @@ class ModelSettings(Section):
         if self.initialization == "kaiming" and self.initial_weights is not None:
             raise ValueError(
                 f"initial_weights ({self.initial_weights}) is not used by initialization: kaiming; "
-                "set initialization to vgg16 or checkpoint, or leave initial_weights out"
+                "set initialization to vgg16, checkpoint or inherit, or leave initial_weights out"
             )
         if self.initialization != "kaiming" and self.initial_weights is None:
             raise ValueError(f"initialization: {self.initialization} needs initial_weights, a file")
