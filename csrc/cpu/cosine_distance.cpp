@@ -8,6 +8,7 @@
 
 #include "skt/cosine_distance_checks.h"
 #include "skt/dispatch.h"
+#include "skt/layout.h"
 #include "skt/parallel.h"
 
 namespace skt {
@@ -39,7 +40,8 @@ std::tuple<Tensor, Tensor> cosine_distance(const Tensor& student, const Tensor& 
 Tensor cosine_distance_backward(
     const Tensor& grad, const Tensor& student, const Tensor& teacher, const Tensor& statistics, double eps) {
   check_cosine_distance_backward(grad, student, teacher, statistics, eps);
-  Tensor grad_student = torch::stable::empty_like(student);
+  Tensor grad_student =
+      empty_on_device_of(student, shape_of(student), student.scalar_type(), memory_format_of(student));
   const Tensor sums = torch::stable::contiguous(statistics);
   const Tensor grad_map = torch::stable::unsqueeze(grad, 1);
   const cosine::Problem problem = problem_of(student, eps);

@@ -8,6 +8,7 @@
 #include "../kernels/cosine_distance_gpu.h"
 #include "skt/cosine_distance_checks.h"
 #include "skt/launch.h"
+#include "skt/layout.h"
 
 namespace skt {
 namespace {
@@ -17,12 +18,12 @@ using gpu::accumulator_t;
 using kernels::Sizes;
 using kernels::Strides;
 
-// Whether one stride leads from pixel to pixel of an image (N, C, H, W), as it does not in a crop.
-bool rows_join(const Tensor& tensor) {
-  return tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
+// The same tensor where the rows of an image join; a copy of a crop, where they do not.
+Tensor with_joined_rows(const Tensor& tensor) {
+  const bool joined =
+      tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
+  return joined ? tensor : torch::stable::contiguous(tensor);
 }
-
-Tensor with_joined_rows(const Tensor& tensor) { return rows_join(tensor) ? tensor : torch::stable::contiguous(tensor); }
 
 Strides strides_of(const Tensor& tensor) {  // (N, C, H, W) with joined rows
   const int64_t pixel = tensor.size(3) > 1 ? tensor.stride(3) : tensor.stride(2);
@@ -211,17 +212,14 @@ Tensor cosine_distance_backward(
   const Tensor from_student = prepared(student, accumulator), from_teacher = prepared(teacher, accumulator);
   const Tensor from_grad = with_joined_rows(torch::stable::unsqueeze(grad, 1));
   const Tensor sums = torch::stable::contiguous(statistics);
-  Tensor result = torch::stable::empty_like(student);
-  const bool direct = rows_join(result) && student.scalar_type() == from_student.scalar_type();
   Tensor out =
-      direct ? result : torch::stable::new_empty(student, shape_of(student), from_student.scalar_type());
+      empty_on_device_of(student, shape_of(student), from_student.scalar_type(), memory_format_of(student));
   if (out.numel() != 0) {
     visit_element_pair(from_student, from_teacher, [&](auto s, auto t) {
       backward<decltype(s), decltype(t)>(device, from_grad, from_student, from_teacher, sums, eps, out);
     });
   }
-  if (!direct) torch::stable::copy_(result, out);
-  return result;
+  return torch::stable::to(out, student.scalar_type());
 }
 
 }  // namespace

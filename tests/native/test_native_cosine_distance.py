@@ -86,12 +86,12 @@ def test_no_channels(ops):
     assert torch.equal(statistics, torch.zeros(1, 3, 2, 2))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [contiguous, channels_last])
 def test_gradient_has_the_memory_format_of_the_student(ops, layout):
     student, teacher = layout(features((2, 3, 4, 5))), features((2, 3, 4, 5), seed=1)
     _, statistics = ops.cosine_distance(student, teacher, EPS)
     result = ops.cosine_distance_backward(torch.ones(2, 4, 5), student, teacher, statistics, EPS)
-    assert result.stride() == torch.empty_like(student).stride()
+    assert result.stride() == student.stride()
 
 
 def test_expanded_gradient_of_a_sum(ops):
