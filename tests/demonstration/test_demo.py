@@ -17,7 +17,7 @@ TINY = [
     "data.options={length: 4, height: 40, width: 40, people_max: 8}",
     "data.held_out_fraction=0.25",
     "data.crop=16",
-    "training.steps=2",
+    "training.steps=6",  # two, since a quick demonstration makes a third
     "training.checkpoint_every=1",
     "training.batch_size=1",
     "training.threads=1",
@@ -44,7 +44,7 @@ def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 
 def test_variants_differ_in_the_transfer_alone(tmp_path: Path) -> None:
-    demo = Demo(tmp_path / "demo", (0, 1))
+    demo = Demo(tmp_path / "demo")
     recipes = [demo.recipe_of(variant, 1) for variant in VARIANTS]
     for recipe in recipes[1:]:
         sections = {key.split(" ")[0].split(".")[0] for key in differing_keys(recipes[0], recipe)}
@@ -71,31 +71,33 @@ def test_a_stopped_demonstration_goes_on_to_the_same_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TEST_IMAGES", 5)
-    whole = Demo(tmp_path / "whole", (0,), TINY, resume=True).run(QUIET)  # resume begins where nothing is
+    whole = Demo(tmp_path / "whole", quick=True, overrides=TINY, resume=True).run(
+        QUIET
+    )  # resume begins where nothing is
     output = tmp_path / "stopped"
     # Steps 1 and 2 are the teacher's, 3 and 4 the first student's: a stop after that one's first checkpoint.
     # It goes on with step 4, so the second stop is in the next student, before there is any checkpoint.
     for stop in (4, 2):
-        demo = Demo(output, (0,), TINY, resume=True)
+        demo = Demo(output, quick=True, overrides=TINY, resume=True)
         with monkeypatch.context() as patch:
             die_at(patch, stop)
             with pytest.raises(Killed):
                 demo.run(QUIET)
-    assert Demo(output, (0,), TINY, resume=True).run(QUIET) == whole
+    assert Demo(output, quick=True, overrides=TINY, resume=True).run(QUIET) == whole
 
     # A finished one takes no step, and shows the same again.
     die_at(monkeypatch, 0)
     results = (output / "results.json").read_bytes()
-    assert Demo(output, (0,), TINY, resume=True).run(QUIET) == whole
+    assert Demo(output, quick=True, overrides=TINY, resume=True).run(QUIET) == whole
     assert (output / "results.json").read_bytes() == results
     with pytest.raises(UsageError, match=r"these keys differ .* training.steps \(2 and 3\)"):
-        Demo(output, (0,), [*TINY, "training.steps=3"], resume=True).run(QUIET)
+        Demo(output, quick=True, overrides=[*TINY, "training.steps=9"], resume=True).run(QUIET)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match="not an empty folder; give another, or --resume"):
-        Demo(tmp_path, (0,))
+        Demo(tmp_path, quick=True)
     with pytest.raises(UsageError, match="it holds no demonstration that --resume could continue"):
-        Demo(tmp_path, (0,), resume=True)
+        Demo(tmp_path, quick=True, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

@@ -28,6 +28,7 @@ from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import open_split
 
 SEEDS = (0, 1, 2)
+QUICK_PART = 3  # a quick demonstration has one seed and a third of the steps
 TEST_IMAGES = 100
 
 
@@ -75,7 +76,7 @@ class Demo:
 
     Args:
         output: a new or empty folder.
-        seeds: of the students' weights and crops; the teacher has the first one.
+        quick: one seed and a third of the steps: a look at what happens, not a comparison.
         overrides: ``key=value`` texts for both recipes, for example ``training.threads=2``.
         resume: ``output`` may also hold a demonstration that was stopped or has finished. Its finished runs
             are used as they are, and one that was stopped goes on.
@@ -85,17 +86,22 @@ class Demo:
     """
 
     def __init__(
-        self, output: Path, seeds: Sequence[int], overrides: Sequence[str] = (), *, resume: bool = False
+        self, output: Path, *, quick: bool = False, overrides: Sequence[str] = (), resume: bool = False
     ) -> None:
-        self.output, self.seeds = output, tuple(seeds)
+        self.output, self.quick = output, quick
+        self.seeds = SEEDS[:1] if quick else SEEDS
         self.teacher = RunFolder(output / "teacher")
         if not resume:
             require_unused(output, "give another, or --resume to continue a demonstration")
         elif not self.teacher.recipe.is_file():
             require_unused(output, "it holds no demonstration that --resume could continue")
-        self.teacher_recipe = load_recipe("demo_teacher", [*overrides, f"training.seed={self.seeds[0]}"])
-        self.student_recipe = load_recipe(
-            "demo_student", [*overrides, f"teacher.checkpoint={json.dumps(str(self.teacher.best))}"]
+        self.teacher_recipe = self._shortened(
+            load_recipe("demo_teacher", [*overrides, f"training.seed={self.seeds[0]}"])
+        )
+        self.student_recipe = self._shortened(
+            load_recipe(
+                "demo_student", [*overrides, f"teacher.checkpoint={json.dumps(str(self.teacher.final))}"]
+            )
         )
 
     def run(self, console: Console) -> list[Outcome]:
@@ -115,6 +121,12 @@ class Demo:
         outcomes += [_outcome(v.name, [self.student(v, seed) for seed in self.seeds]) for v in VARIANTS]
         self._write_results(outcomes, folders)
         return outcomes
+
+    def _shortened(self, recipe: Recipe) -> Recipe:
+        if not self.quick:
+            return recipe
+        steps = max(1, recipe.training.steps // QUICK_PART)
+        return recipe.model_copy(update={"training": recipe.training.model_copy(update={"steps": steps})})
 
     def recipe_of(self, variant: Variant, seed: int) -> Recipe:
         """The student's recipe with the variant's terms left out; nothing else differs between variants."""

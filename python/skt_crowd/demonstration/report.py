@@ -23,12 +23,14 @@ def write_demo_report(demo: Demo, outcomes: Sequence[Outcome]) -> Path:
     """Draw the pictures, write ``report.md`` beside them, and return its path."""
     plots = demo.output / "plots"
     models = {
-        "teacher": load_model(demo.teacher.best),
-        "student alone": load_model(demo.student(NO_TRANSFER, demo.seeds[0]).best),
-        "distilled student": load_model(demo.student(EVERYTHING, demo.seeds[0]).best),
+        "teacher": load_model(demo.teacher.final),
+        "student alone": load_model(demo.student(NO_TRANSFER, demo.seeds[0]).final),
+        "distilled student": load_model(demo.student(EVERYTHING, demo.seeds[0]).final),
     }
     _draw(demo, plots, models)
     training = demo.student_recipe.training
+    teacher_images = demo.teacher_recipe.data.options["length"]
+    student_images = demo.student_recipe.data.options["length"]
     spread = (
         f"mean ± standard deviation over seeds {', '.join(map(str, demo.seeds))}"
         if len(demo.seeds) > 1
@@ -40,7 +42,8 @@ def write_demo_report(demo: Demo, outcomes: Sequence[Outcome]) -> Path:
 
 People, on {len(demo.test_images())} images that no run has trained or selected on; {spread}. Every student of a seed
 starts from the same weights and sees the same crops in the same order for the same {training.steps} steps;
-only the terms of the loss differ. "No transfer" learns from the points alone. "All" is Intra-PT, Inter-RT and
+only the terms of the loss differ. The teacher had {teacher_images} labelled images, the students have
+{student_images} of them: what it learned from the others can reach them only through it. "No transfer" learns from the points alone. "All" is Intra-PT, Inter-RT and
 the teacher's density maps beside those made from points.
 
 ## Density maps
