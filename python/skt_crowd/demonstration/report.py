@@ -40,11 +40,11 @@ def write_demo_report(demo: Demo, outcomes: Sequence[Outcome]) -> Path:
 
 {table(HEAD, [outcome.row() for outcome in outcomes])}
 
-People, on {len(demo.test_images())} images that no run has trained or selected on; {spread}. Every student of a seed
-starts from the same weights and sees the same crops in the same order for the same {training.steps} steps;
-only the terms of the loss differ. The teacher had {teacher_images} labelled images, the students have
-{student_images} of them: what it learned from the others can reach them only through it. "No transfer" learns from the points alone. "All" is Intra-PT, Inter-RT and
-the teacher's density maps beside those made from points.
+People, on {len(demo.test_images())} images that no run has trained or selected on; {spread}. Every student of
+a seed starts from the same weights and sees the same crops in the same order for the same {training.steps}
+steps; only the terms of the loss differ. The teacher had {teacher_images} labelled images, the students have
+{student_images} of them: what it learned from the others can reach them only through it. "No transfer" learns
+from the points alone. "All" is Intra-PT, Inter-RT and the teacher's density maps beside those made from points.
 
 ## Density maps
 
