@@ -46,7 +46,7 @@ def count(
     """
     import torch
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from skt_crowd.cli.files import checkpoint_file
     from skt_crowd.data import read_image
@@ -73,7 +73,7 @@ def count(
     if as_json:
         print(counts_as_json(results, context), end="")
         return
-    table = Table("image", "people", "size", "seconds")
+    table = Table(Column("image", overflow="fold"), "people", "size", "seconds")
     for result in results:
         table.add_row(
             str(result.path),
