@@ -15,7 +15,7 @@ help:  ## list the commands
 demo: $(INSTALLED)  ## distil a small teacher on synthetic crowds, three seeds: table, pictures, report in runs/demo
 	$(BIN)/skt demo --output runs/demo --resume
 
-demo-quick: $(INSTALLED)  ## the same with one seed, under four minutes on two cores
+demo-quick: $(INSTALLED)  ## the same with one seed, two minutes on two idle cores
 	$(BIN)/skt demo --quick --output runs/demo-quick --resume
 
 test: $(INSTALLED) lint check-types  ## linters, types and the whole test suite

@@ -40,7 +40,7 @@ def demo(
 
     Trains one small teacher, then the student four times for each seed: without transfer, with each of the
     paper's two transfers alone, and with everything. Ends in a table of test errors, report.md, and pictures.
-    Nothing is downloaded; about four minutes on two cores with --quick, ten without.
+    Nothing is downloaded; about two minutes on two idle cores with --quick, ten or more without.
     """
     from rich.console import Console
     from rich.table import Table
