@@ -32,9 +32,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--part-a", type=Path, required=True, help="ShanghaiTech Part A's train_data folder")
+    parser.add_argument(
+        "--part-a",
+        type=Path,
+        default=Path("data/shanghaitech/part_A/train_data"),
+        help="ShanghaiTech Part A's train_data folder (default: %(default)s)",
+    )
     parser.add_argument("--image", default="IMG_10", help="default: %(default)s, 920 people")
     arguments = parser.parse_args()
+    if not arguments.part_a.is_dir():
+        print(f"density_map skipped: {arguments.part_a} is not there; name it with --part-a")
+        return
 
     dataset = open_dataset("shanghaitech", arguments.part_a)
     sample = dataset[list(dataset.names).index(arguments.image)]
