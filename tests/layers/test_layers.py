@@ -18,6 +18,8 @@ LAYERS = [
     ("training",),
     ("distillation", "deployment"),
     ("recipes", "evaluation"),
+    ("efficiency",),
+    ("benchmarking",),
     ("models", "data"),
     ("files",),
     ("errors",),

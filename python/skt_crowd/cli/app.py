@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from skt_crowd.cli.bench import bench
 from skt_crowd.cli.count import count
 from skt_crowd.cli.demo import demo
 from skt_crowd.cli.distill import distill
@@ -43,6 +44,7 @@ app.command(rich_help_panel="Use")(count)
 app.command(rich_help_panel="Use")(report)
 app.command(rich_help_panel="Look around")(demo)
 app.command(rich_help_panel="Look around")(doctor)
+app.command(rich_help_panel="Look around")(bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
