@@ -11,7 +11,19 @@ from command_line import refused, skt
 
 from skt_crowd.recipes.recipe_file import recipe_names
 
-COMMANDS = ("train", "distill", "evaluate", "count", "prepare", "demo", "doctor", "report", "bench")
+COMMANDS = (
+    "train",
+    "distill",
+    "evaluate",
+    "count",
+    "prepare",
+    "demo",
+    "doctor",
+    "report",
+    "bench",
+    "efficiency",
+    "reproduce",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,11 @@ from skt_crowd.cli.count import count
 from skt_crowd.cli.demo import demo
 from skt_crowd.cli.distill import distill
 from skt_crowd.cli.doctor import doctor
+from skt_crowd.cli.efficiency import efficiency
 from skt_crowd.cli.evaluate import evaluate
 from skt_crowd.cli.prepare import prepare
 from skt_crowd.cli.report import report
+from skt_crowd.cli.reproduce import reproduce
 from skt_crowd.cli.train import train
 from skt_crowd.errors import SktError
 
@@ -45,6 +47,8 @@ app.command(rich_help_panel="Use")(report)
 app.command(rich_help_panel="Look around")(demo)
 app.command(rich_help_panel="Look around")(doctor)
 app.command(rich_help_panel="Look around")(bench)
+app.command(rich_help_panel="Look around")(efficiency)
+app.command(rich_help_panel="Look around")(reproduce)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

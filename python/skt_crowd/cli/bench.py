@@ -63,6 +63,7 @@ def bench(
     from skt_crowd.benchmarking.kernels import PEERS, run_kernels
     from skt_crowd.benchmarking.results import kernel_rows, plot_kernels, write_csv
     from skt_crowd.benchmarking.workloads import DTYPES, LAYOUTS, WORKLOADS, Setting
+    from skt_crowd.cli.sizes import parse_size
     from skt_crowd.errors import UsageError
     from skt_crowd.files import require_unused
     from skt_crowd.training.device import choose_device
@@ -73,7 +74,7 @@ def bench(
     dtypes = _chosen("--dtype", dtypes, tuple(DTYPES), ("float32",))
     layouts = _chosen("--layout", layouts, tuple(LAYOUTS), ("contiguous",))
     peers = _chosen("--against", peers, tuple(PEERS))
-    wanted = [_size(text) for text in sizes or ((PAPER_SIZE,) if suite == "paper" else SIZES)]
+    wanted = [parse_size("--size", text) for text in sizes or ((PAPER_SIZE,) if suite == "paper" else SIZES)]
     if output is not None:
         require_unused(output)
     if threads is not None:
@@ -118,15 +119,6 @@ def _chosen(
         if value not in known:
             raise UsageError(f"{option}: expected one of {', '.join(known)}, got {value!r}")
     return list(values or default or known)
-
-
-def _size(text: str) -> tuple[int, int]:
-    from skt_crowd.errors import UsageError
-
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) >= 1 and int(width) >= 1):
-        raise UsageError(f"--size: expected HxW such as 576x864, got {text!r}")
-    return int(height), int(width)
 
 
 def _print_machine(console: Any, device: Any) -> None:

@@ -1,0 +1,72 @@
+"""Seconds of a forward pass on the device at hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from skt_crowd.benchmarking import Timing
+from skt_crowd.benchmarking.memory import peak_memory_mib
+from skt_crowd.models.precision import autocast_for
+
+
+def measure_latency(
+    model: nn.Module,
+    height: int,
+    width: int,
+    *,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+    channels_last: bool = False,
+    rounds: int = 5,
+    warmup: int = 2,
+) -> Timing:
+    """Seconds of one image through ``model``, batch 1, no gradients, and the memory it adds at its peak.
+
+    Args:
+        model: a crowd counter on ``device``, in evaluation mode.
+        height, width: of the image, in pixels.
+        device: where it computes; on CUDA every round ends with a synchronisation.
+        precision: "float32", "bfloat16" or "auto".
+        channels_last: memory format of image and weights, as ``skt count`` uses it.
+        rounds: recorded passes.
+        warmup: unrecorded passes before them.
+    """
+    forward = forward_pass(
+        model, height, width, device=device, precision=precision, channels_last=channels_last
+    )
+    for _ in range(warmup):
+        forward()
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        forward()
+        seconds.append(time.perf_counter() - start)
+    return Timing(tuple(seconds), peak_memory_mib(forward, device))
+
+
+def forward_pass(
+    model: nn.Module,
+    height: int,
+    width: int,
+    *,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+    channels_last: bool = False,
+) -> Callable[[], Tensor]:
+    """A function of no arguments that runs ``model`` on one random image and waits for its output."""
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    image = torch.randn(1, 3, height, width, device=device).to(memory_format=memory_format)
+    model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
+
+    def forward() -> Tensor:
+        with torch.inference_mode(), autocast_for(precision, device):
+            density: Tensor = model(image)
+        if density.is_cuda:
+            torch.cuda.synchronize(density.device)
+        return density
+
+    return forward
