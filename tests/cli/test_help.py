@@ -12,17 +12,8 @@ from command_line import refused, skt
 from skt_crowd.recipes.recipe_file import recipe_names
 
 COMMANDS = (
-    "train",
-    "distill",
-    "evaluate",
-    "count",
-    "prepare",
-    "demo",
-    "doctor",
-    "report",
-    "bench",
-    "efficiency",
-    "reproduce",
+    *("train", "distill", "prepare", "evaluate", "count", "report"),
+    *("demo", "doctor", "bench", "efficiency", "reproduce"),
 )
 
 

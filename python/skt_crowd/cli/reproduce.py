@@ -85,7 +85,8 @@ def _times(rows: list[Any], on_start: Any) -> Any:
     from skt_crowd.models import build_model
 
     table = Table(
-        title=f"seconds on a CPU: the paper's (Xeon E5, 2.4 GHz), then here ({torch.get_num_threads()} threads, float32)",
+        title="seconds on a CPU: the paper's (Xeon E5, 2.4 GHz), "
+        f"then here ({torch.get_num_threads()} threads, float32)",
         title_justify="left",
     )
     table.add_column("network", no_wrap=True)

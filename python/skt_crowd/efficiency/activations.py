@@ -32,11 +32,11 @@ def peak_activation_bytes(model: nn.Module, height: int, width: int) -> int:
     return live.peak
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages that operators return, and subtracts each when it dies."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.known: set[int] = set()
         self.alive = self.peak = 0
 

@@ -60,7 +60,7 @@ def forward_pass(
     """A function of no arguments that runs ``model`` on one random image and waits for its output."""
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     image = torch.randn(1, 3, height, width, device=device).to(memory_format=memory_format)
-    model = model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    model = model.to(memory_format=memory_format)
 
     def forward() -> Tensor:
         with torch.inference_mode(), autocast_for(precision, device):
