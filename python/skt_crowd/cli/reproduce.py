@@ -60,19 +60,28 @@ def _agreement(name: str, rows: list[Any]) -> Any:
 
     columns = [cell.column for cell in rows[0].cells]
     table = Table(
-        title=f"{name}: the paper's figure, then ours; parameters in millions, FLOPs in units of 10^9",
+        title=f"{name}: the paper's figure above ours; parameters in millions, FLOPs in units of 10^9",
         title_justify="left",
+        show_lines=True,
     )
     table.add_column("network", no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(_heading(column), justify="right")
+    table.add_column(f"true GMACs\n{_heading(columns[1])}", justify="right")
     for row in rows:
-        table.add_row(row.label, *(_pair(cell) for cell in row.cells))
+        table.add_row(row.label, *(_pair(cell) for cell in row.cells), f"{row.macs / 1e9:,.2f}")
     return table
 
 
+def _heading(column: str) -> str:
+    from skt_crowd.efficiency.paper import SIZES
+
+    return f"{column}\n{SIZES[column][0]}x{SIZES[column][1]}" if column in SIZES else column
+
+
 def _pair(cell: Any) -> str:
-    return f"{cell.paper}  {cell.ours:.3f}" + ("" if cell.agrees else " [bold red]differs[/]")
+    ours = f"{cell.ours:.3f}"
+    return f"{cell.paper}\n{ours if cell.agrees else f'[bold red]{ours} differs[/]'}"
 
 
 def _times(rows: list[Any], on_start: Any) -> Any:
@@ -85,20 +94,21 @@ def _times(rows: list[Any], on_start: Any) -> Any:
     from skt_crowd.models import build_model
 
     table = Table(
-        title="seconds on a CPU: the paper's (Xeon E5, 2.4 GHz), "
-        f"then here ({torch.get_num_threads()} threads, float32)",
+        title="seconds on a CPU: the paper's (Xeon E5, 2.4 GHz) above "
+        f"those here ({torch.get_num_threads()} threads, float32)",
         title_justify="left",
+        show_lines=True,
     )
     table.add_column("network", no_wrap=True)
     columns = list(rows[0].paper_cpu_seconds)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(_heading(column), justify="right")
     for row in rows:
         model = build_model(row.model, row.rate).eval()
         cells = []
         for column in columns:
             on_start(f"{row.label}, {column}")
             timing = measure_latency(model, *SIZES[column], rounds=1, warmup=1)
-            cells.append(f"{row.paper_cpu_seconds[column]}  {timing.median:.2f}")
+            cells.append(f"{row.paper_cpu_seconds[column]}\n{timing.median:.2f}")
         table.add_row(row.label, *cells)
     return table
