@@ -81,8 +81,14 @@ STABLE_TORCH_LIBRARY(skt_ext, m) {
       "Tensor? bias, Tensor? teacher, Tensor argmax, Tensor statistics, bool relu, float eps, SymInt kernel_h, "
       "SymInt kernel_w) -> (Tensor grad_student, Tensor grad_weight, Tensor grad_bias)");
   m.def(
-      "density_splat(Tensor points, Tensor sigma, SymInt height, SymInt width, float truncate, bool conserve, "
-      "Tensor? roi) -> Tensor");
+      "density_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+      "float truncate, bool conserve, bool subpixel, Tensor? roi) -> Tensor");
+  m.def(
+      "geodesic_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+      "float truncate, bool conserve, Tensor? roi, Tensor? image, float weight, float gain) -> Tensor");
+  m.def(
+      "geodesic_neighbors(Tensor points, SymInt neighbors, SymInt height, SymInt width, Tensor? roi, Tensor? image, "
+      "float weight, float gain) -> Tensor");
   m.def("build_info() -> str");
 }
 

@@ -191,11 +191,19 @@ def _embedded_distance_gradient(
     return grad_student, grad_weight, None if bias is None else grad_bias, *fixed
 
 
-# density_splat
+# density_splat, geodesic_splat, geodesic_neighbors: no gradients
 
 
-def _density_splat_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _refuse_points_and_sigma(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _refuse_gradient(ctx, {0: "points", 1: "sigma"})
+
+
+def _refuse_points_sigma_and_image(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _refuse_gradient(ctx, {0: "points", 1: "sigma", 9: "image"})
+
+
+def _refuse_points_and_image(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _refuse_gradient(ctx, {0: "points", 5: "image"})
 
 
 def _register(name: str, gradient: Callable[..., Any], setup: Callable[..., None] | None = None) -> None:
@@ -210,7 +218,7 @@ def _register_once_differentiable(name: str) -> None:
 
 
 def _unreachable(ctx: Any, grad: Tensor) -> None:
-    raise RuntimeError("skt_ext::density_splat has no gradient")
+    raise RuntimeError("density maps have no gradient")
 
 
 _register("cosine_distance", _cosine_distance_gradient, _cosine_distance_setup)
@@ -219,7 +227,9 @@ _register("cosine_loss", _cosine_loss_gradient, _cosine_loss_setup)
 _register("pool_and_pack", _pool_and_pack_gradient, _pool_and_pack_setup)
 _register("dense_fsp_distance", _dense_fsp_distance_gradient, _dense_fsp_distance_setup)
 _register("embedded_distance", _embedded_distance_gradient, _embedded_distance_setup)
-_register("density_splat", _unreachable, _density_splat_setup)
+_register("density_splat", _unreachable, _refuse_points_and_sigma)
+_register("geodesic_splat", _unreachable, _refuse_points_sigma_and_image)
+_register("geodesic_neighbors", _unreachable, _refuse_points_and_image)
 for _name in (
     "cosine_distance",
     "max_pool_resize",

@@ -32,8 +32,12 @@ SCHEMAS = {
     "embedded_distance_backward": "(Tensor grad_loss, Tensor? grad_pooled, Tensor student, Tensor weight, "
     "Tensor? bias, Tensor? teacher, Tensor argmax, Tensor statistics, bool relu, float eps, SymInt kernel_h, "
     "SymInt kernel_w) -> (Tensor grad_student, Tensor grad_weight, Tensor grad_bias)",
-    "density_splat": "(Tensor points, Tensor sigma, SymInt height, SymInt width, float truncate, bool conserve, "
-    "Tensor? roi) -> Tensor",
+    "density_splat": "(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+    "float truncate, bool conserve, bool subpixel, Tensor? roi) -> Tensor",
+    "geodesic_splat": "(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+    "float truncate, bool conserve, Tensor? roi, Tensor? image, float weight, float gain) -> Tensor",
+    "geodesic_neighbors": "(Tensor points, SymInt neighbors, SymInt height, SymInt width, Tensor? roi, "
+    "Tensor? image, float weight, float gain) -> Tensor",
     "build_info": "() -> str",
 }
 MAY_NEED = re.compile(
