@@ -18,10 +18,16 @@ class CrowdCounter(nn.Module, ABC):
 
     Subclasses set ``name`` and ``output_stride`` and say which of their modules give the features of each
     profile.
+
+    ``tile_halo`` is the number of pixels around a tile with which the map inside the tile equals the whole
+    image's: as far as a cell sees, rounded up to a multiple of the coarsest stride inside the network. None
+    where tiles are never exact, because the network looks at the whole image at once (a global pool, the
+    statistics of an instance norm, an enlargement that depends on the size).
     """
 
     name: ClassVar[str]
     output_stride: ClassVar[int]
+    tile_halo: ClassVar[int | None] = None
 
     def __init__(self, channel_preservation_rate: float | str = 1.0) -> None:
         super().__init__()

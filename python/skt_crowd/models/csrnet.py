@@ -50,6 +50,7 @@ class CSRNet(CrowdCounter):
 
     name: ClassVar[str] = "csrnet"
     output_stride: ClassVar[int] = 8
+    tile_halo: ClassVar[int | None] = 144  # half of the field of view, 284 pixels, rounded up to cells
 
     def __init__(self, channel_preservation_rate: float | str = 1.0) -> None:
         super().__init__(channel_preservation_rate)

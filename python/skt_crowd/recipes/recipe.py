@@ -78,9 +78,32 @@ class TransferSettings(Section):
     soft: Weight = 1.0
 
 
-class LossSettings(Section):
-    """How losses are added up, and the one against the annotation besides the squared error of the map."""
+class BayesianSettings(Section):
+    """The Bayesian loss, and who counts as being in a crop for it."""
 
+    # Width of a point's likelihood, pixels.
+    sigma: float = Field(default=8.0, gt=0)
+    # Distance of the background as a part of the image's shorter side; null: no background.
+    background_ratio: float | None = Field(default=1.0, gt=0)
+    # A head is a square of box_scale times the mean distance to its three neighbours, within these pixels.
+    box_scale: float = Field(default=1.0, gt=0)
+    smallest_box: float = Field(default=4.0, gt=0)
+    largest_box: float = Field(default=128.0, gt=0)
+    # Heads with less of their square inside the crop are left out; the others count with what is inside
+    # (share) or whole (one).
+    least_share: float = Field(default=0.3, gt=0, le=1)
+    counts_as: Literal["share", "one"] = "share"
+
+
+class LossSettings(Section):
+    """The loss against the annotation, how losses are added up, and the count of squares beside it."""
+
+    # map: squared error of the map; bayesian: people given to each point (BL); dms_ssim: similarity at five scales
+    # (DSSINet); mse_lpc: mean squared error and local pattern consistency (SANet).
+    kind: Literal["map", "bayesian", "dms_ssim", "mse_lpc"] = "map"
+    bayesian: BayesianSettings = BayesianSettings()
+    # mse_lpc only
+    local_pattern_weight: Weight = 0.001
     # Every loss is a sum over pixels. Over the images of a batch it is a sum (the paper) or a mean, with which
     # the batch size does not change the size of a step.
     reduction: Literal["sum", "batchmean"] = "batchmean"
