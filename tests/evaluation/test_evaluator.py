@@ -20,7 +20,7 @@ from skt_crowd.models import CSRNet, load_model
 class Constant(nn.Module):
     """A fake model: every pixel holds ``value`` people; remembers how it was called."""
 
-    output_stride, tile_halo, label = 1, None, "constant"
+    output_stride = 1
 
     def __init__(self, value: float) -> None:
         super().__init__()

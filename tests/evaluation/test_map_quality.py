@@ -1,6 +1,7 @@
 """GAME, PSNR and SSIM against numbers worked out by hand and against their plain definitions."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_game_grows_with_its_level_and_is_zero_for_the_truth(seed: int, height: 
     points = rng.random((20, 2)) * (width, height)
     random = rng.normal(size=(-(-height // 8), -(-width // 8)))
     game = grid_average_errors(prediction(random, height, width), points)
-    assert all(lower <= higher + 1e-9 for lower, higher in zip(game, game[1:], strict=False))
+    assert all(lower <= higher + 1e-9 for lower, higher in pairwise(game))
     assert game[0] == pytest.approx(abs(random.sum() - 20))
     pixels = np.histogram2d(
         points[:, 1], points[:, 0], bins=(height, width), range=((0, height), (0, width))

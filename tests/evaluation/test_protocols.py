@@ -11,21 +11,18 @@ from skt_crowd.data.samples import CrowdSample
 from skt_crowd.data.targets import SigmaRule, make_density
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import PROTOCOLS, Predictor, evaluate, find_protocol, write_csv, write_json
-from skt_crowd.models import CSRNet
+from skt_crowd.models import CSRNet, Tiling
 from skt_crowd.models.base import CrowdCounter
 
 
 class Pixels(CrowdCounter):
     """One person in every pixel of what it is shown, on cells of 8 x 8 pixels; remembers the sizes."""
 
-    name, output_stride, tile_halo = "pixels", 8, 16
+    name, output_stride, tiling = "pixels", 8, Tiling(True, 8, 16, "a cell sees itself")
 
     def __init__(self) -> None:
         super().__init__()
         self.shown: list[tuple[int, int]] = []
-
-    def taps(self, profile: str) -> tuple[tuple[str, int], ...]:
-        return ()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.shown.append((image.shape[2], image.shape[3]))

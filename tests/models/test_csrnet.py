@@ -162,7 +162,9 @@ def test_labels() -> None:
 
 def test_registry() -> None:
     assert "csrnet" in available_models()
-    with pytest.raises(UsageError, match=r"^model: expected one of csrnet, got 'CSRNet'$"):
+    with pytest.raises(
+        UsageError, match=r"^model: expected one of bl, can, csrnet, dssinet, mcnn, sanet, got 'CSRNet'$"
+    ):
         build_model("CSRNet")
 
 

@@ -9,7 +9,7 @@ import torch
 from shared_data import shared_path
 
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.models import CSRNet, initialize_from_vgg16
+from skt_crowd.models import CSRNet, initialize_from_vgg
 from skt_crowd.models.initialization import VGG16_FEATURE_SCALE
 
 
@@ -49,7 +49,7 @@ def test_the_front_end_is_copied_and_the_layer_behind_it_scaled(
         safetensors.torch.save_file(weights, path)
     model = CSRNet()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    initialize_from_vgg16(model, path)
+    initialize_from_vgg(model, path)
     for name, tensor in model.state_dict().items():
         part, rest = name.split(".", 1)
         expected = weights[f"features.{rest}"] if part == "frontend" else before[name]
@@ -61,7 +61,7 @@ def test_the_front_end_is_copied_and_the_layer_behind_it_scaled(
 def test_the_shared_vgg16_file_fits() -> None:
     path = shared_path("weights/vgg16_imagenet_conv1_1_to_conv4_3.safetensors")
     model = CSRNet()
-    initialize_from_vgg16(model, path)
+    initialize_from_vgg(model, path)
     stored = safetensors.torch.load_file(path)
     assert torch.equal(model.frontend[21].weight, stored["features.21.weight"])
     assert torch.equal(model.frontend[0].bias, stored["features.0.bias"])
@@ -69,7 +69,7 @@ def test_the_shared_vgg16_file_fits() -> None:
 
 def test_other_rates_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
-        initialize_from_vgg16(CSRNet("1/4"), tmp_path / "never-read.pth")
+        initialize_from_vgg(CSRNet("1/4"), tmp_path / "never-read.pth")
     assert (
         str(error.value)
         == "ImageNet initialisation: VGG-16's weights fit rate 1 only, and this is 1/4-csrnet"
@@ -81,7 +81,7 @@ def test_a_file_without_vgg16(tmp_path: Path) -> None:
     with pytest.raises(
         SktError, match=r"other\.pth: expected VGG-16's features\.0\.weight \.\.\., found frontend"
     ):
-        initialize_from_vgg16(CSRNet(), tmp_path / "other.pth")
+        initialize_from_vgg(CSRNet(), tmp_path / "other.pth")
 
 
 def test_another_vgg_is_refused_and_changes_nothing(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
@@ -92,7 +92,7 @@ def test_another_vgg_is_refused_and_changes_nothing(tmp_path: Path, weights: dic
     model = CSRNet()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(SktError) as error:
-        initialize_from_vgg16(model, tmp_path / "vgg.pth")
+        initialize_from_vgg(model, tmp_path / "vgg.pth")
     assert str(error.value).endswith(
         "weights do not fit: missing 19.bias; other shapes: 2.weight is (64,), expected (64, 64, 3, 3)"
     )
@@ -101,7 +101,7 @@ def test_another_vgg_is_refused_and_changes_nothing(tmp_path: Path, weights: dic
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SktError, match=r"none\.pth: cannot be read: No such file"):
-        initialize_from_vgg16(CSRNet(), tmp_path / "none.pth")
+        initialize_from_vgg(CSRNet(), tmp_path / "none.pth")
 
 
 def test_torchvision_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,4 +116,4 @@ def test_torchvision_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UsageError, match=r"torchvision is not installed; pip install torchvision, or give a weights"
     ):
-        initialize_from_vgg16(CSRNet(), "torchvision")
+        initialize_from_vgg(CSRNet(), "torchvision")

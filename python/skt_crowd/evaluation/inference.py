@@ -61,15 +61,16 @@ class Predictor:
         height, width = image.shape[:2]
         if height * width <= SMALL_IMAGE or height * width <= self._most_pixels(image):
             return self.parts(image, [Box(0, 0, height, width)])
-        if self.model.tile_halo is None:
+        reason = self._why_tiles_differ(height, width)
+        if reason:
             needed = self._bytes_per_pixel * height * width + image.nbytes + RESERVE
             raise UsageError(
-                f"{self.model.label}: an image of {width} x {height} pixels takes about {needed / GIB:.1f} GiB in "
-                f"one pass, the memory budget is {self.memory_budget / GIB:.1f} GiB, and this model's map of a tile "
-                "is not its map of the whole image; give a larger --memory-budget, or accept an approximation that "
-                "is named in the result: --protocol released-tiles-512"
+                f"{self.model.label}: an image of {width} x {height} pixels takes about {needed / GIB:.1f} GiB in one "
+                f"pass, the memory budget is {self.memory_budget / GIB:.1f} GiB, and tiles would change the count "
+                f"({reason}); give a larger --memory-budget, or accept an approximation that is named in the result: "
+                "--protocol released-tiles-512"
             )
-        side = tile_side((height, width), self.model.tile_halo, self._most_pixels(image))
+        side = tile_side((height, width), self.model.tiling, self._most_pixels(image))
         return self.tiles(image, side)
 
     def tiles(self, image: np.ndarray, side: tuple[int, int]) -> Prediction:
@@ -84,14 +85,15 @@ class Predictor:
         Raises:
             UsageError: tiles are not exact for this model.
         """
-        if self.model.tile_halo is None:
+        height, width = image.shape[:2]
+        reason = self._why_tiles_differ(height, width)
+        if reason:
             raise UsageError(
-                f"{self.model.label}: its map of a tile is not its map of the whole image, with any halo; "
+                f"{self.model.label}: no halo makes its map of a tile its map of the whole image ({reason}); "
                 "--protocol whole counts the image at once"
             )
-        height, width = image.shape[:2]
         stride = self.model.output_stride
-        plan = halo_tiles((height, width), self.model.tile_halo, side)
+        plan = halo_tiles((height, width), self.model.tiling, side)
         if len(plan) == 1:
             return self.parts(image, [Box(0, 0, height, width)])
         kind = np.float64 if self._dtype == torch.float64 else np.float32
@@ -130,6 +132,15 @@ class Predictor:
             density: torch.Tensor = self.model(batch)  # (1, 1, h, w)
         result: np.ndarray = density[0, 0].detach().to(self._dtype).cpu().numpy()
         return result
+
+    def _why_tiles_differ(self, height: int, width: int) -> str:
+        """Why tiles of an image of this size are not exact; empty where they are."""
+        tiling = self.model.tiling
+        if not tiling.exact:
+            return tiling.reason
+        if height % tiling.sides or width % tiling.sides:
+            return f"exact only where both sides are multiples of {tiling.sides}: {tiling.reason}"
+        return ""
 
     def _most_pixels(self, image: np.ndarray) -> int:
         """How many pixels a pass may have beside the decoded image; 0 or less where nothing fits."""

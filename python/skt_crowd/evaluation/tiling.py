@@ -1,12 +1,10 @@
 """Cut an image into tiles: with a halo, which changes nothing, or as published code cuts, which does."""
 
-import math
 from typing import NamedTuple
 
 from skt_crowd.data.targets import Box
 from skt_crowd.errors import UsageError
-
-_COARSEST_STRIDE = 32  # no network here reduces an image by more
+from skt_crowd.models.tiling import Tiling
 
 
 class Tile(NamedTuple):
@@ -16,8 +14,8 @@ class Tile(NamedTuple):
     seen: Box
 
 
-def halo_tiles(shape: tuple[int, int], halo: int, side: tuple[int, int]) -> list[Tile]:
-    """Tiles that see ``halo`` pixels around themselves, so that their maps together are the whole image's.
+def halo_tiles(shape: tuple[int, int], tiling: Tiling, side: tuple[int, int]) -> list[Tile]:
+    """Tiles that see the model's halo around themselves, so that their maps together are the whole image's.
 
     Cores cover the image once. They and what is seen of them start on multiples of the model's strides, and
     end there or at the border of the image, so that every cell of a tile is a cell of the whole image and every
@@ -25,15 +23,16 @@ def halo_tiles(shape: tuple[int, int], halo: int, side: tuple[int, int]) -> list
 
     Args:
         shape: (H, W) of the image.
-        halo: the model's ``tile_halo``.
+        tiling: the model's.
         side: largest (height, width) of a core in pixels; rounded down to whole strides, at least one.
 
-    >>> [tile.core for tile in halo_tiles((100, 300), 16, (128, 160))]
+    >>> tiling = Tiling(True, alignment=8, halo=16, reason="")
+    >>> [tile.core for tile in halo_tiles((100, 300), tiling, (128, 160))]
     [Box(top=0, left=0, bottom=100, right=160), Box(top=0, left=160, bottom=100, right=300)]
-    >>> halo_tiles((100, 300), 16, (128, 160))[1].seen
+    >>> halo_tiles((100, 300), tiling, (128, 160))[1].seen
     Box(top=0, left=144, bottom=100, right=300)
     """
-    step = _step(halo)
+    step, halo = tiling.alignment, tiling.halo
     height, width = (max(step, length // step * step) for length in side)
     tiles = []
     for top in range(0, shape[0], height):
@@ -49,18 +48,18 @@ def halo_tiles(shape: tuple[int, int], halo: int, side: tuple[int, int]) -> list
     return tiles
 
 
-def tile_side(shape: tuple[int, int], halo: int, most_pixels: int) -> tuple[int, int]:
+def tile_side(shape: tuple[int, int], tiling: Tiling, most_pixels: int) -> tuple[int, int]:
     """The (height, width) of cores that cost the least, where no tile may see more than ``most_pixels``.
 
     The cost is the number of pixels that all tiles see together; halos are seen twice.
 
-    >>> tile_side((1000, 1000), 144, 10**6)  # the whole image
-    (1008, 1008)
+    >>> tile_side((1000, 1000), Tiling(True, alignment=8, halo=144, reason=""), 10**6)  # the whole image
+    (1000, 1000)
 
     Raises:
         UsageError: not even the smallest tile fits.
     """
-    step = _step(halo)
+    step, halo = tiling.alignment, tiling.halo
     best: tuple[int, tuple[int, int]] | None = None
     for height in _sides(shape[0], step):
         for width in _sides(shape[1], step):
@@ -100,11 +99,6 @@ def quadrants(shape: tuple[int, int]) -> list[Box]:
     """
     rows, columns = (_cuts(length, min(2, length)) for length in shape)
     return [Box(t, left, b, right) for t, b in rows for left, right in columns]
-
-
-def _step(halo: int) -> int:
-    """The largest stride that divides the halo: tiles that start on its multiples start on whole cells."""
-    return math.gcd(halo, _COARSEST_STRIDE) or _COARSEST_STRIDE
 
 
 def _sides(length: int, step: int) -> list[int]:

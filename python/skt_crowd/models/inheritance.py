@@ -1,12 +1,11 @@
 """Start a thin counter from the filters of a wide one."""
 
-from itertools import pairwise
-
 import torch
 from torch import nn
 
 from skt_crowd.errors import UsageError
 from skt_crowd.models.base import CrowdCounter
+from skt_crowd.models.wiring import IMAGE, Wire
 
 
 def inherit_filters(student: CrowdCounter, teacher: CrowdCounter) -> None:
@@ -14,8 +13,9 @@ def inherit_filters(student: CrowdCounter, teacher: CrowdCounter) -> None:
 
     Of each convolution the student keeps as many filters as it is wide, those with the largest sum of absolute
     weights (the rule of Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017), and of each of these the
-    input channels that the layer before kept. A filter that lost inputs is scaled up to its former L2 norm, so
-    that activations neither vanish nor explode over seventeen layers. The result counts badly and learns fast.
+    input channels that the layers before kept. A filter that lost inputs is scaled up to its former L2 norm, so
+    that activations neither vanish nor explode over seventeen layers. Layers whose outputs are added to another
+    layer's keep that one's channels; batch norms and slopes are copied. The result counts badly and learns fast.
 
     Not part of the paper, whose students start at random and learn for over a million updates.
 
@@ -30,26 +30,60 @@ def inherit_filters(student: CrowdCounter, teacher: CrowdCounter) -> None:
         raise UsageError(
             f"{student.label} cannot inherit from {teacher.label}: expected the same network, at least as wide"
         )
-    kept = torch.arange(3)  # the colours
+    kept: dict[str, torch.Tensor] = {}  # for each layer, the teacher's output channels that the student has
     with torch.no_grad():
-        for ours, theirs in zip(_convolutions(student), _convolutions(teacher), strict=True):
-            strength = theirs.weight.abs().sum((1, 2, 3))  # (C_out,)
-            chosen = strength.topk(ours.out_channels).indices.sort().values
-            whole = theirs.weight[chosen]  # (c_out, C_in, k, k)
-            part = whole[:, kept]  # (c_out, c_in, k, k)
-            scale = whole.flatten(1).norm(dim=1) / part.flatten(1).norm(dim=1).clamp(min=1e-12)
-            ours.weight.copy_(part * scale.view(-1, 1, 1, 1))
-            assert ours.bias is not None
-            assert theirs.bias is not None
-            ours.bias.copy_(theirs.bias[chosen])
-            kept = chosen
+        for wire in teacher.wiring():
+            ours, theirs = student.get_submodule(wire.layer), teacher.get_submodule(wire.layer)
+            chosen = kept[wire.channels] if wire.channels is not None else _strongest(theirs, ours)
+            if isinstance(theirs, nn.BatchNorm2d):
+                _copy_channels(ours, theirs, chosen)
+            else:
+                _copy_filters(ours, theirs, chosen, _inputs(wire, teacher, kept))
+            kept[wire.layer] = chosen
+        _copy_slopes(student, teacher)
 
 
-def _convolutions(model: CrowdCounter) -> list[nn.Conv2d]:
-    """The convolutions from the image to the map, each of which feeds only the next."""
-    chain = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    if any(before.out_channels != after.in_channels for before, after in pairwise(chain)):
-        raise UsageError(
-            f"{model.label} is not a plain chain of convolutions; its filters cannot be inherited"
-        )
-    return chain
+def _strongest(theirs: nn.Module, ours: nn.Module) -> torch.Tensor:
+    """The filters with the largest L1 norm, as many as the student has, in the teacher's order: (c_out,)."""
+    strength = _filters(theirs).abs().sum((1, 2, 3))  # (C_out,)
+    return strength.topk(_filters(ours).shape[0]).indices.sort().values
+
+
+def _inputs(wire: Wire, teacher: CrowdCounter, kept: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Which of the teacher's input channels the student's layer reads: (c_in,)."""
+    if wire.inputs == (IMAGE,):
+        return torch.arange(_filters(teacher.get_submodule(wire.layer)).shape[1])
+    parts, offset = [], 0
+    for source in wire.inputs:
+        parts.append(kept[source] + offset)
+        offset += _filters(teacher.get_submodule(source)).shape[0]
+    return torch.cat(parts)
+
+
+def _copy_filters(ours: nn.Module, theirs: nn.Module, chosen: torch.Tensor, inputs: torch.Tensor) -> None:
+    whole = _filters(theirs)[chosen]  # (c_out, C_in, k, k)
+    part = whole[:, inputs]  # (c_out, c_in, k, k)
+    scale = whole.flatten(1).norm(dim=1) / part.flatten(1).norm(dim=1).clamp(min=1e-12)
+    _filters(ours).copy_(part * scale.view(-1, 1, 1, 1))
+    if theirs.bias is not None:
+        ours.get_parameter("bias").copy_(theirs.get_parameter("bias")[chosen])
+
+
+def _filters(layer: nn.Module) -> torch.Tensor:
+    """(C_out, C_in, k, k), a view of the weights; a transposed convolution stores them the other way round."""
+    weight = layer.get_parameter("weight")
+    return weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight
+
+
+def _copy_channels(ours: nn.Module, theirs: nn.Module, chosen: torch.Tensor) -> None:
+    """Weight, bias and running statistics of a batch norm."""
+    state = ours.state_dict()
+    for name, values in theirs.state_dict().items():
+        state[name].copy_(values[chosen] if values.ndim else values)
+
+
+def _copy_slopes(student: CrowdCounter, teacher: CrowdCounter) -> None:
+    """The slope of each PReLU: one number, whatever the width."""
+    for path, module in teacher.named_modules():
+        if isinstance(module, nn.PReLU):
+            student.get_parameter(f"{path}.weight").copy_(module.weight)

@@ -13,74 +13,108 @@ from skt_crowd.models.weight_files import copy_weights, read_weights
 if TYPE_CHECKING:
     from skt_crowd.models.base import CrowdCounter
 
-OUTPUT_STANDARD_DEVIATION = 0.01
+STANDARD_DEVIATION = 0.01
 # Root mean square of VGG-16's conv4_3 after its ReLU, on photographs normalised by ImageNet's statistics.
 VGG16_FEATURE_SCALE = 100.0
 
 
-def initialize_weights(model: nn.Module, output: nn.Conv2d) -> None:
-    """Weights ~ N(0, 2 / fan_out), biases 0 (He et al., ICCV 2015); the output layer ~ N(0, 0.01^2).
+def initialize_kaiming(model: nn.Module) -> None:
+    """Weights of convolutions ~ N(0, 2 / fan_out), biases 0 (He et al., ICCV 2015), as the authors' students start.
 
     A plain VGG has no normalisation, so only this scale keeps gradients alive through seventeen layers.
-    Kaiming's rule would give the output layer, with its one output channel, a standard deviation of 1.4 and
-    maps of tens of people per cell; targets are hundredths, so that layer starts near zero instead.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    nn.init.normal_(output.weight, std=OUTPUT_STANDARD_DEVIATION)
 
 
-def initialize_from_vgg16(model: "CrowdCounter", source: Path | str) -> None:
-    """Copy VGG-16's first ten convolutions (ImageNet) into ``model.frontend``, in place.
+def initialize_normal(model: nn.Module) -> None:
+    """Weights of convolutions ~ N(0, 0.01^2), biases 0: the rule of the MCNN and SANet papers."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, std=STANDARD_DEVIATION)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
-    The first convolution of the back end is divided by ``VGG16_FEATURE_SCALE``: it expects inputs of scale one,
-    and without this the first maps are a hundred times too large, which Adam's averages remember for a thousand
-    steps. Other layers stay.
+
+def initialize_output(layer: nn.Conv2d) -> None:
+    """The layer that makes the map starts with weights ~ N(0, 0.01^2).
+
+    Kaiming's rule would give it, with its one output channel, a standard deviation of 1.4 and maps of tens of
+    people per cell; targets are hundredths, so it starts near zero instead.
+    """
+    nn.init.normal_(layer.weight, std=STANDARD_DEVIATION)
+
+
+def initialize_rectified_output(layer: nn.Conv2d) -> None:
+    """As :func:`initialize_output`, with absolute values.
+
+    For a map that ends in a ReLU: behind weights of both signs it may start below zero everywhere, where no
+    gradient comes through, and the counter would stay at zero for ever.
+    """
+    initialize_output(layer)
+    with torch.no_grad():
+        layer.weight.abs_()
+
+
+def initialize_from_vgg(model: "CrowdCounter", source: Path | str) -> None:
+    """Copy the convolutions of an ImageNet VGG into ``model.frontend``, in place: VGG-16's, or VGG-19's for BL.
+
+    Weights that read the result are divided by ``VGG16_FEATURE_SCALE`` (``model.behind_frontend``): they expect
+    inputs of scale one, and without this the first maps are a hundred times too large, which Adam's averages
+    remember for a thousand steps. Other layers stay.
 
     Args:
-        model: a CSRNet at rate 1; ImageNet weights exist for no other width.
+        model: a counter at rate 1 whose front end is a VGG's; ImageNet weights exist for no other width.
         source: a ``.safetensors`` or ``.pth`` file with torchvision's names (``features.0.weight`` ...), or
             the word "torchvision", which downloads torchvision's weights (the package must be installed).
 
     Raises:
-        UsageError: a model that VGG-16 does not fit, or "torchvision" without the package.
+        UsageError: a model that no VGG fits, or "torchvision" without the package.
         SktError: a file that is missing, unreadable or holds something else.
     """
-    frontend = getattr(model, "frontend", None)
-    if not isinstance(frontend, nn.Sequential):
-        raise UsageError(f"ImageNet initialisation: {model.name} has no VGG-16 front end")
+    if model.imagenet is None:
+        raise UsageError(f"ImageNet initialisation: {model.name} does not begin as a VGG")
+    network = "VGG-" + model.imagenet.removeprefix("vgg")
     if model.channel_preservation_rate != 1.0:
         raise UsageError(
-            f"ImageNet initialisation: VGG-16's weights fit rate 1 only, and this is {model.label}"
+            f"ImageNet initialisation: {network}'s weights fit rate 1 only, and this is {model.label}"
         )
     if str(source) == "torchvision":
-        origin, weights = "torchvision's VGG-16", _torchvision_vgg16()
+        origin, weights = f"torchvision's {network}", _from_torchvision(model.imagenet)
     else:
         origin, weights = str(source), read_weights(Path(source))
-    names = {name: f"features.{name}" for name in frontend.state_dict()}
-    chosen = {name: weights[theirs] for name, theirs in names.items() if theirs in weights}
-    if not chosen:
-        raise SktError(f"{origin}: expected VGG-16's features.0.weight ..., found {_some(weights)}")
-    copy_weights(frontend, chosen, origin)
+    frontend = model.get_submodule("frontend")
+    wanted = [
+        f"{path}.{name}"
+        for path, layer in frontend.named_children()
+        if isinstance(layer, nn.Conv2d)
+        for name in ("weight", "bias")
+    ]
+    if not any(f"features.{name}" in weights for name in wanted):
+        raise SktError(f"{origin}: expected {network}'s features.0.weight ..., found {_some(weights)}")
+    kept = {name: tensor for name, tensor in frontend.state_dict().items() if name not in wanted}
+    chosen = {name: weights[f"features.{name}"] for name in wanted if f"features.{name}" in weights}
+    copy_weights(frontend, chosen | kept, origin)
     with torch.no_grad():
-        model.get_parameter("backend.0.weight").div_(VGG16_FEATURE_SCALE)
+        for name in model.behind_frontend:
+            model.get_parameter(name).div_(VGG16_FEATURE_SCALE)
 
 
-def _torchvision_vgg16() -> dict[str, torch.Tensor]:
+def _from_torchvision(network: str) -> dict[str, torch.Tensor]:
     try:
-        from torchvision.models import VGG16_Weights
+        from torchvision.models import get_model_weights
     except ImportError:
         raise UsageError(
             "ImageNet initialisation: torchvision is not installed; "
             "pip install torchvision, or give a weights file instead"
         ) from None
     try:
-        return dict(VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=False))
+        return dict(get_model_weights(network)["IMAGENET1K_V1"].get_state_dict(progress=False))
     except (OSError, RuntimeError) as error:
-        raise SktError(f"torchvision's VGG-16 weights could not be downloaded: {error}") from error
+        raise SktError(f"torchvision's {network} weights could not be downloaded: {error}") from error
 
 
 def _some(weights: Mapping[str, torch.Tensor]) -> str:

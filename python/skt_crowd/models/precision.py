@@ -1,8 +1,9 @@
 """Which arithmetic a forward uses: float32, or bfloat16 where the device computes it natively."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
 
 from skt_crowd.errors import UsageError
 
@@ -41,6 +42,28 @@ def autocast_for(precision: str, device: torch.device | str) -> AbstractContextM
     resolved = resolve_precision(precision, device)
     # Disabled rather than absent: "float32" means float32 also inside somebody else's autocast.
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=resolved == "bfloat16")
+
+
+def in_full_precision(layer: nn.Conv2d, feature: torch.Tensor) -> torch.Tensor:
+    """``layer(feature)`` in the precision of the layer's weights, whatever autocast says.
+
+    For layers with one output channel, which cost nothing: bfloat16 would round each cell of a density map to
+    three digits.
+
+    >>> with autocast_for("bfloat16", "cpu"):
+    ...     in_full_precision(nn.Conv2d(3, 1, 1), torch.zeros(1, 3, 2, 2)).dtype
+    torch.float32
+    """
+    with without_autocast(feature.device):
+        result: torch.Tensor = layer(feature.to(layer.weight.dtype))
+    return result
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which every layer computes in its own precision; also for devices that know no autocast."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

@@ -2,9 +2,16 @@
 
 from skt_crowd.errors import UsageError
 from skt_crowd.models.base import CrowdCounter
+from skt_crowd.models.bl import BL
+from skt_crowd.models.can import CAN
 from skt_crowd.models.csrnet import CSRNet
+from skt_crowd.models.dssinet import DSSINet
+from skt_crowd.models.mcnn import MCNN
+from skt_crowd.models.sanet import SANet
 
-MODELS: dict[str, type[CrowdCounter]] = {model.name: model for model in (CSRNet,)}
+MODELS: dict[str, type[CrowdCounter]] = {
+    model.name: model for model in (BL, CAN, CSRNet, DSSINet, MCNN, SANet)
+}
 
 
 def available_models() -> tuple[str, ...]:

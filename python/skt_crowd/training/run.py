@@ -14,7 +14,7 @@ from skt_crowd.distillation.supervised import Supervised
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate, write_csv
 from skt_crowd.files import write_json
-from skt_crowd.models import CrowdCounter, build_model, inherit_filters, initialize_from_vgg16, load_model
+from skt_crowd.models import CrowdCounter, build_model, inherit_filters, initialize_from_vgg, load_model
 from skt_crowd.models.precision import resolve_precision
 from skt_crowd.recipes.recipe import ModelSettings, Recipe
 from skt_crowd.recipes.recipe_file import absolute_paths
@@ -99,7 +99,7 @@ def build_student(settings: ModelSettings) -> CrowdCounter:
         inherit_filters(model, load_model(Path(settings.initial_weights)))
     if settings.initialization == "vgg16":
         assert settings.initial_weights is not None
-        initialize_from_vgg16(model, settings.initial_weights)
+        initialize_from_vgg(model, settings.initial_weights)
     return model
 
 
