@@ -79,7 +79,9 @@ def test_a_small_budget_makes_tiles_of_the_same_map(exact: CSRNet) -> None:
 
 def test_a_model_whose_tiles_differ_says_so(exact: CSRNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CSRNet, "tiling", Tiling(False, 8, 0, "it looks everywhere"))
-    with pytest.raises(UsageError, match=r"an image of 701 x 620 pixels takes about .*\(it looks everywhere\)"):
+    with pytest.raises(
+        UsageError, match=r"an image of 701 x 620 pixels takes about .*\(it looks everywhere\)"
+    ):
         Predictor(exact, memory_budget=230 * 2**20).whole(picture(620, 701))
     with pytest.raises(
         UsageError, match=r"no halo makes its map of a tile its map of the whole image \(it looks"

@@ -5,7 +5,7 @@ from skt_crowd.data.crops import TrainingBatch, TrainingCrop, TrainingCrops
 from skt_crowd.data.factory import DATASET_KINDS, open_dataset
 from skt_crowd.data.folder import ImageFolder
 from skt_crowd.data.holdout import hold_out
-from skt_crowd.data.images import IMAGENET_MEAN, IMAGENET_STD, normalize_image, read_image
+from skt_crowd.data.images import IMAGENET_MEAN, IMAGENET_STD, normalize_image, read_image, read_region
 from skt_crowd.data.prepare import PreparedImage, PreparedMaps, prepare_density_maps
 from skt_crowd.data.presence import PresenceRule
 from skt_crowd.data.samples import CrowdDataset, CrowdSample
@@ -42,5 +42,6 @@ __all__ = [
     "prepare_density_maps",
     "random_box",
     "read_image",
+    "read_region",
     "render_crowd",
 ]

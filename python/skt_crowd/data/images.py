@@ -80,6 +80,18 @@ def read_image(path: Path | str, *, max_pixels: int = 100_000_000) -> np.ndarray
         raise SktError(f"{path}: cannot read the picture: {_one_line(error)}") from error
 
 
+def read_region(path: Path | str) -> np.ndarray:
+    """A region of interest, (H, W) bool: True where the picture in a file is nearer to white than to black.
+
+    Raises:
+        SktError: the file is no picture, or black everywhere, so that nobody would be counted.
+    """
+    region: np.ndarray = read_image(path).mean(axis=2) > 127.5
+    if not region.any():
+        raise SktError(f"{path}: a region of interest must be white somewhere, and this picture is black")
+    return region
+
+
 def normalize_image(image: np.ndarray) -> torch.Tensor:
     """(image / 255 - ImageNet mean) / ImageNet standard deviation, for each channel: what models here expect.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -146,8 +146,6 @@ def evaluate(
         SktError: an image that cannot be read, or an output that is not finite; names the image.
         UsageError: no indices, or a model, protocol, region and memory budget that do not go together.
     """
-    if map_quality not in get_args(MapQuality):
-        raise UsageError(f"map_quality: expected {', '.join(get_args(MapQuality))}, got {map_quality!r}")
     predictor = Predictor(model, device=device, precision=precision, memory_budget=memory_budget)
     results = []
     for index in indices:
@@ -158,6 +156,17 @@ def evaluate(
     evaluation = Evaluation(tuple(results), protocol, map_quality)
     _ = evaluation.mae  # an empty evaluation fails here and not in a report later
     return evaluation
+
+
+def require_map_quality(name: str) -> MapQuality:
+    """A word for ``map_quality``, checked.
+
+    Raises:
+        UsageError: another word.
+    """
+    if name not in get_args(MapQuality):
+        raise UsageError(f"map quality: expected {', '.join(get_args(MapQuality))}, got {name!r}")
+    return cast(MapQuality, name)
 
 
 def within_region(prediction: Prediction, region: np.ndarray, name: str) -> Prediction:

@@ -22,7 +22,8 @@ def activation_bytes(forward: Callable[[int], object], side: int) -> int:
     >>> activation_bytes(lambda side: torch.nn.Conv2d(3, 4, 1)(torch.zeros(1, 3, side, side)).relu(), 10)
     4464
     """
-    with _AliveBytes() as alive:
+    alive = _AliveBytes()
+    with alive:
         forward(side)
     return alive.peak
 
@@ -37,12 +38,13 @@ def activation_bytes_per_pixel(forward: Callable[[int], object]) -> float:
     return (large - small) / (_LARGE**2 - _SMALL**2)
 
 
-class _AliveBytes(TorchDispatchMode):
+class _AliveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages that operators make, and takes each off when the last tensor on it is gone."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now: int = 0
+        self.peak: int = 0
         self._known: set[int] = set()
 
     def __torch_dispatch__(

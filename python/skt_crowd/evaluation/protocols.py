@@ -1,7 +1,7 @@
 """Evaluation protocols: how an image is sized and cut before it is counted, and what it is compared with."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -57,7 +57,7 @@ class FitInside:
 class MapRule:
     """How a density map is made of points where a protocol or a measure of map quality needs one."""
 
-    sigma: SigmaRule = SigmaRule()
+    sigma: SigmaRule = field(default_factory=SigmaRule)
     boundary: Boundary = "conserve"
 
 

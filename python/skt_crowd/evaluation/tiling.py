@@ -1,5 +1,6 @@
 """Cut an image into tiles: with a halo, which changes nothing, or as published code cuts, which does."""
 
+import itertools
 from typing import NamedTuple
 
 from skt_crowd.data.targets import Box
@@ -117,4 +118,4 @@ def _cuts(length: int, parts: int) -> list[tuple[int, int]]:
     """``parts`` intervals of length // parts, the last one longer; fewer where a part would be empty."""
     parts = min(parts, length)
     edges = [index * (length // parts) for index in range(parts)] + [length]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))

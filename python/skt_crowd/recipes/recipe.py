@@ -25,6 +25,11 @@ def _rate(value: Any) -> float:
 
 Rate = Annotated[float, BeforeValidator(_rate)]
 Weight = Annotated[float, Field(ge=0)]
+# Run folders of version 0.1 say vgg16.
+Initialization = Annotated[
+    Literal["kaiming", "imagenet", "checkpoint", "inherit"],
+    BeforeValidator(lambda value: "imagenet" if value == "vgg16" else value),
+]
 
 
 class Section(BaseModel):
@@ -39,10 +44,11 @@ class ModelSettings(Section):
     name: str = "csrnet"
     # Part of the width kept in every layer: "1/4" keeps a quarter of the channels, 1/16 of the parameters.
     channel_preservation_rate: Rate = 1.0
-    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all from a former run;
+    # kaiming: random; imagenet: the front end from the VGG it is made of (rate 1 only); checkpoint: all from a
+    # former run;
     # inherit: the strongest filters of a wider counter, which a short run needs.
-    initialization: Literal["kaiming", "vgg16", "checkpoint", "inherit"] = "kaiming"
-    # vgg16: a file or the word "torchvision"; checkpoint and inherit: a file.
+    initialization: Initialization = "kaiming"
+    # imagenet: a file or the word "torchvision"; checkpoint and inherit: a file.
     initial_weights: str | None = None
 
     @model_validator(mode="after")
@@ -50,13 +56,13 @@ class ModelSettings(Section):
         if self.initialization == "kaiming" and self.initial_weights is not None:
             raise ValueError(
                 f"initial_weights ({self.initial_weights}) is not used by initialization: kaiming; "
-                "set initialization to vgg16, checkpoint or inherit, or leave initial_weights out"
+                "set initialization to imagenet, checkpoint or inherit, or leave initial_weights out"
             )
         if self.initialization != "kaiming" and self.initial_weights is None:
             raise ValueError(f"initialization: {self.initialization} needs initial_weights, a file")
-        if self.initialization == "vgg16" and self.channel_preservation_rate != 1.0:
+        if self.initialization == "imagenet" and self.channel_preservation_rate != 1.0:
             raise ValueError(
-                "initialization: vgg16 fits channel_preservation_rate 1 only: a thin layer has no ImageNet"
+                "initialization: imagenet fits channel_preservation_rate 1 only: nobody trained a thin VGG"
             )
         return self
 

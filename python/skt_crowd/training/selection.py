@@ -26,7 +26,7 @@ def open_split(data: DataSettings, split: str) -> CrowdDataset:
 
 
 def open_training_data(recipe: Recipe, stride: int) -> tuple[TrainingCrops, Selection | None]:
-    """Crops to train on, with points where the loss needs them, and the selection images or None where the recipe asks for none.
+    """Crops to train on, with points where the loss needs them, and the selection images, if any.
 
     Raises:
         UsageError: no such split, or one too small to hold anything out.
