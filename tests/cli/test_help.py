@@ -2,17 +2,15 @@
 
 import subprocess
 import sys
-from importlib import resources
-from pathlib import Path
 
 import pytest
-import yaml
 from command_line import refused, skt
 
-from skt_crowd.recipes.recipe_file import recipe_names
+from skt_crowd.evaluation import PROTOCOLS
+from skt_crowd.recipes.recipe_file import recipe_summaries
 
 COMMANDS = (
-    *("train", "distill", "prepare", "evaluate", "count", "report"),
+    *("train", "distill", "recipes", "prepare", "evaluate", "count", "protocols", "report"),
     *("demo", "doctor", "bench", "efficiency", "reproduce"),
 )
 
@@ -36,14 +34,19 @@ def test_every_command_shows_an_example(command: str) -> None:
     assert f"Example:  skt {command}" in ended.out or f"Example: skt {command}" in ended.out
 
 
-@pytest.mark.parametrize("kind", ["train", "distill"])
-def test_training_commands_name_their_recipes(kind: str) -> None:
-    files = {
-        name: Path(str(resources.files("skt_crowd.recipes") / f"{name}.yaml")) for name in recipe_names()
-    }
-    ours = {name for name, path in files.items() if yaml.safe_load(path.read_text())["kind"] == kind}
-    (line,) = (line for line in skt(kind, "--help").out.splitlines() if "Recipes that come" in line)
-    assert set(line.partition(":")[2].strip(" .").split(", ")) == ours
+def test_every_recipe_and_protocol_is_listed() -> None:
+    listed = skt("recipes")
+    assert listed.code == 0
+    for name, (kind, summary) in recipe_summaries().items():
+        (line,) = (line for line in listed.out.splitlines() if f" {name} " in line)
+        assert f"skt {kind}" in line
+        assert summary[:40] in line
+    listed = skt("protocols")
+    for name, protocol in PROTOCOLS.items():
+        (line,) = (line for line in listed.out.splitlines() if f" {name} " in line)
+        assert protocol.summary[:40] in line
+    for kind in ("train", "distill"):
+        assert "skt recipes lists the recipes" in skt(kind, "--help").out
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from skt_crowd.data import (
+    Box,
     CrowdSample,
+    PresenceRule,
     SigmaRule,
     SyntheticCrowds,
+    TrainingBatch,
     TrainingCrops,
     flip_horizontally,
     make_target,
@@ -62,7 +65,9 @@ def crops(dataset=None, indices=None, **changes) -> TrainingCrops:
 
 
 def same(first, second) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    """Equal crops, or equal batches of them."""
+    tensors = (torch.equal(a, b) for a, b in zip(first, second, strict=True) if isinstance(a, torch.Tensor))
+    return all(tensors) and len(first) == len(second)
 
 
 @pytest.mark.parametrize(("crop", "stride"), [(32, 8), (37, 8), (5, 3), (16, 16), (1, 8)])
@@ -72,7 +77,9 @@ def test_shapes(crop, stride):
     assert tuple(item.image.shape) == (3, crop, crop)
     assert tuple(item.target.shape) == (1, cells, cells)
     assert item.people.shape == ()
-    assert {part.dtype for part in item} == {torch.float32}
+    assert {part.dtype for part in item[:4]} == {torch.float32}
+    assert item.points.shape == (0, 3)  # no rule, no points
+    assert item.shorter_side == 33.0  # of an image of 33 x 90
 
 
 def test_image_target_and_points_stay_together():
@@ -132,14 +139,60 @@ def test_items_do_not_depend_on_what_was_read_before():
 
 def test_a_resumed_loader_makes_the_same_batches():
     def batches(start, stop, workers=0):
-        loader = DataLoader(crops(), batch_size=3, sampler=range(start, stop), num_workers=workers)
-        return [[part.clone() for part in batch] for batch in loader]
+        rule = PresenceRule()
+        loader = DataLoader(
+            crops(presence=rule),
+            batch_size=3,
+            sampler=range(start, stop),
+            num_workers=workers,
+            collate_fn=TrainingBatch.of,
+        )
+        return list(loader)
 
     whole = batches(0, 18)
-    assert [tuple(part.shape) for part in whole[0]] == [(3, 3, 32, 32), (3, 1, 4, 4), (3,)]
+    assert [tuple(part.shape) for part in whole[0][:3]] == [(3, 3, 32, 32), (3, 1, 4, 4), (3,)]
+    assert len({len(crowd) for batch in whole for crowd in batch.points}) > 2
     resumed = batches(9, 18, workers=1)
     assert len(resumed) == 3
-    assert all(same(a, b) for a, b in zip(resumed, whole[3:], strict=True))
+    for a, b in zip(resumed, whole[3:], strict=True):
+        assert same(a, b)
+        assert same(a.points, b.points)
+        assert a.shorter_sides == b.shorter_sides
+
+
+def test_presence_by_hand():
+    """Squares of 8 pixels in a crop that starts at (16, 8): whole, half, a quarter, and just too little."""
+    points = np.array([[30.0, 30.0], [16.0, 30.0], [16.0, 8.0], [13.0, 30.0]])
+    found = PresenceRule(least=0.25).within(points, np.full(4, 8.0), Box(8, 16, 72, 80))
+    np.testing.assert_allclose(found, [[14, 22, 1], [0, 22, 0.5], [0, 0, 0.25]])
+    assert (
+        PresenceRule(least=0.25, whole=True)
+        .within(points, np.full(4, 8.0), Box(8, 16, 72, 80))[:, 2]
+        .tolist()
+        == [1] * 3
+    )
+
+
+def test_squares_follow_the_neighbours_within_bounds():
+    row = np.array([[0.0, 0.0], [10.0, 0.0], [20.0, 0.0], [30.0, 0.0]])
+    assert PresenceRule(scale=0.5).sides(row).tolist() == pytest.approx([10.0, 20 / 3, 20 / 3, 10.0])
+    assert PresenceRule(largest=15.0).sides(row).tolist() == pytest.approx([15.0, 40 / 3, 40 / 3, 15.0])
+    assert PresenceRule(scale=0.01).sides(row).tolist() == [4.0] * 4
+    assert PresenceRule().sides(row[:1]).tolist() == [128.0]
+    with pytest.raises(UsageError, match="presence: expected scale > 0, 0 < smallest <= largest"):
+        PresenceRule(smallest=50.0, largest=40.0)
+
+
+def test_points_of_a_crop_are_where_the_bright_pixels_are():
+    seen = crops(
+        stride=1, sigma=SHARP, presence=PresenceRule(scale=1e-6, smallest=1e-3, largest=1e-3, least=0.5)
+    )
+    for number in range(20):
+        item = seen[number]
+        assert len(item.points) == item.people.item()
+        for x, y, presence in item.points:
+            assert item.target[0, int(y), int(x)] > 0
+            assert presence == pytest.approx(1.0, abs=1e-3)
 
 
 def test_every_epoch_visits_every_image_once_in_a_new_order():

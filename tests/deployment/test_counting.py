@@ -80,8 +80,24 @@ def test_json(tmp_path: Path) -> None:
     assert json.loads(content) == {
         "model": "csrnet",
         "images": [
-            {"path": "ä.jpg", "count": 3.2, "people": 3, "height": 17, "width": 30, "seconds": 0.25},
-            {"path": "b.jpg", "count": -0.04, "people": 0, "height": 17, "width": 30, "seconds": 0.25},
+            {
+                "path": "ä.jpg",
+                "count": 3.2,
+                "people": 3,
+                "height": 17,
+                "width": 30,
+                "passes": 1,
+                "seconds": 0.25,
+            },
+            {
+                "path": "b.jpg",
+                "count": -0.04,
+                "people": 0,
+                "height": 17,
+                "width": 30,
+                "passes": 1,
+                "seconds": 0.25,
+            },
         ],
     }
 

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from torch import Tensor
 
+from skt_crowd.data.crops import TrainingBatch
+from skt_crowd.distillation.annotation_loss import annotation_loss
 from skt_crowd.distillation.distiller import Distiller
 from skt_crowd.distillation.supervised import Supervised
 from skt_crowd.errors import UsageError
@@ -14,9 +15,12 @@ from skt_crowd.training.optimizer import build_optimizer
 
 
 @pytest.fixture
-def batch() -> tuple[Tensor, Tensor]:
+def batch() -> TrainingBatch:
     torch.manual_seed(0)
-    return torch.randn(2, 3, 32, 40), torch.rand(2, 1, 4, 5)
+    points = (torch.tensor([[3.0, 4.0, 1.0], [30.0, 20.0, 0.5]]), torch.zeros(0, 3))
+    return TrainingBatch(
+        torch.randn(2, 3, 32, 40), torch.rand(2, 1, 4, 5), torch.tensor([2.0, 0.0]), points, (32.0, 50.0)
+    )
 
 
 def counters() -> tuple[CrowdCounter, CrowdCounter]:
@@ -25,7 +29,7 @@ def counters() -> tuple[CrowdCounter, CrowdCounter]:
 
 
 @pytest.mark.parametrize("profile", ["paper", "released"])
-def test_the_teacher_stays_as_it_is(profile: str, batch: tuple[Tensor, Tensor]) -> None:
+def test_the_teacher_stays_as_it_is(profile: str, batch: TrainingBatch) -> None:
     student, teacher = counters()
     teacher.train()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
@@ -33,7 +37,7 @@ def test_the_teacher_stays_as_it_is(profile: str, batch: tuple[Tensor, Tensor]) 
     optimizer = build_optimizer(OptimizerSettings(), student, distiller.embeddings)
     owned = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert not owned & {id(parameter) for parameter in teacher.parameters()}
-    distiller.losses(*batch)["loss"].backward()
+    distiller.losses(batch)["loss"].backward()
     optimizer.step()
     assert not any(module.training for module in teacher.modules())
     assert all(parameter.grad is None for parameter in teacher.parameters())
@@ -42,35 +46,49 @@ def test_the_teacher_stays_as_it_is(profile: str, batch: tuple[Tensor, Tensor]) 
     assert all(parameter.grad is not None for parameter in student.parameters())
 
 
-def test_the_loss_is_the_weighted_sum_of_its_terms(batch: tuple[Tensor, Tensor]) -> None:
+def test_the_loss_is_the_weighted_sum_of_its_terms(batch: TrainingBatch) -> None:
     student, teacher = counters()
     transfer = TransferSettings(profile="released", intra=0.3, inter=0.2, map=2.0, hard=0.5, soft=4.0)
     distiller = Distiller(student, teacher, transfer, LossSettings(cell_count_weight=0.7, cell_pixels=16))
-    losses = distiller.losses(*batch)
+    losses = distiller.losses(batch)
     # hard and soft are reported before or after their own weights; the maps tell which numbers they must be.
     with torch.no_grad():
-        predicted, soft = student(batch[0]), teacher(batch[0])
-    hard_term = (predicted - batch[1]).square().sum() / 2
+        predicted, soft = student(batch.image), teacher(batch.image)
+    hard_term = (predicted - batch.target).square().sum() / 2
     soft_term = (predicted - soft).square().sum() / 2
     expected = 0.3 * losses["intra"] + 0.2 * losses["inter"] + 2.0 * (0.5 * hard_term + 4.0 * soft_term)
     torch.testing.assert_close(losses["loss"], expected + 0.7 * losses["count"])
 
 
-def test_only_map_terms_without_features(batch: tuple[Tensor, Tensor]) -> None:
+def test_only_map_terms_without_features(batch: TrainingBatch) -> None:
     student, teacher = counters()
     distiller = Distiller(student, teacher, TransferSettings(intra=0, inter=0, soft=0), LossSettings())
-    losses = distiller.losses(*batch)
-    alone = Supervised(student, LossSettings()).losses(*batch)
+    losses = distiller.losses(batch)
+    alone = Supervised(student, LossSettings()).losses(batch)
     assert set(losses) == {"loss", "hard"}
     torch.testing.assert_close(losses["loss"], alone["loss"])
 
 
-def test_bfloat16_is_near_float32(batch: tuple[Tensor, Tensor]) -> None:
+@pytest.mark.parametrize("kind", ["bayesian", "dms_ssim", "mse_lpc"])
+def test_another_loss_takes_the_place_of_the_hard_map(kind: str, batch: TrainingBatch) -> None:
+    student, teacher = counters()
+    transfer = TransferSettings(profile="released", intra=0, inter=0, map=2.0, hard=0.5, soft=4.0)
+    settings = LossSettings(kind=kind)
+    losses = Distiller(student, teacher, transfer, settings).losses(batch)
+    predicted = student(batch.image)
+    expected = annotation_loss(predicted, batch, 8, settings)
+    torch.testing.assert_close(losses["hard"], expected)
+    soft = (predicted - teacher(batch.image)).square().sum() / 2
+    torch.testing.assert_close(losses["loss"], 2.0 * (0.5 * expected + 4.0 * soft))
+    torch.testing.assert_close(Supervised(student, settings).losses(batch)["loss"], expected)
+
+
+def test_bfloat16_is_near_float32(batch: TrainingBatch) -> None:
     student, teacher = counters()
     distiller = Distiller(student, teacher, TransferSettings(profile="released"), LossSettings())
-    exact = distiller.losses(*batch)
+    exact = distiller.losses(batch)
     distiller.precision = "bfloat16"
-    rough = distiller.losses(*batch)
+    rough = distiller.losses(batch)
     for name, value in exact.items():
         torch.testing.assert_close(rough[name], value, rtol=0.1, atol=0.1)
         assert rough[name].dtype == torch.float32

@@ -1,6 +1,7 @@
 """Evaluation against points: numbers worked out by hand, modes restored, any image size."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from skt_crowd.models import CSRNet, load_model
 
 class Constant(nn.Module):
     """A fake model: every pixel holds ``value`` people; remembers how it was called."""
+
+    output_stride = 1
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -57,11 +60,14 @@ CROWDS = Crowds([(2, 3), (4, 5), (1, 1), (10, 10)], [5, 24, 0, 999])
 def test_numbers_worked_out_by_hand() -> None:
     """One person a pixel: 6 against 5, 20 against 24, 1 against 0; the fourth image is not asked for."""
     evaluation = evaluate(Constant(1.0), CROWDS, [0, 1, 2])
-    assert evaluation.images == (
+    judged = [replace(image, game=()) for image in evaluation.images]
+    assert judged == [
         ImageResult("crowd_0", 6.0, 5, 2, 3),
         ImageResult("crowd_1", 20.0, 24, 4, 5),
         ImageResult("crowd_2", 1.0, 0, 1, 1),
-    )
+    ]
+    # All points are at (0, 0), in the first quarter of 2 x 2.5 pixels: |5 - 24| there and 5 in three others.
+    assert evaluation.images[1].game[:2] == pytest.approx((4.0, 19 + 15))
     assert [image.error for image in evaluation.images] == [1.0, -4.0, 1.0]
     assert evaluation.mae == pytest.approx(2.0)  # (1 + 4 + 1) / 3
     assert evaluation.rmse == pytest.approx(6**0.5)  # sqrt((1 + 16 + 1) / 3)
@@ -85,8 +91,9 @@ def test_modes_are_restored_module_by_module(training: bool) -> None:
 
 
 def test_modes_are_restored_after_a_failure() -> None:
-    model = CSRNet("1/16").double().train()
-    with pytest.raises(RuntimeError):  # float32 images into float64 weights
+    model = CSRNet("1/16").train()
+    model.output_layer.weight.data = torch.zeros(1, 1, 1, 1)  # does not fit what comes
+    with pytest.raises(RuntimeError):
         evaluate(model, CROWDS, [0])
     assert all(module.training for module in model.modules())
 

@@ -141,7 +141,7 @@ def test_a_gradient_for_anything_but_the_student_is_refused():
         ops.embedded_distance(feature, torch.ones(2, 2), None, fixed, False, 1e-8, 0, 0)
     with pytest.raises(RuntimeError, match=r"^teacher requires a gradient"):
         ops.dense_fsp_distance(feature.flatten(2), fixed.flatten(2), [1, 1], False, "float32")
-    points, sigma = torch.ones(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    points, sigma, offsets = torch.ones(1, 2).double(), torch.ones(1).double(), torch.tensor([0, 1])
     people, widths, image = points[:, None], torch.ones(1, 1, 2).double(), torch.zeros(1, 1, 4, 4)
     with pytest.raises(RuntimeError, match=r"^points requires a gradient"):
         ops.density_splat(people.clone().requires_grad_(), widths, offsets, 4, 4, 1, 4.0, True, False, None)

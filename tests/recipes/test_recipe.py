@@ -60,6 +60,21 @@ def test_student_and_distill_recipes_differ_only_in_the_transfer() -> None:
     }
 
 
+def test_run_folders_of_the_first_version_can_be_read(tmp_path: Path) -> None:
+    weights = ["model.initialization=vgg16", "model.initial_weights=f.safetensors"]
+    assert load_recipe(write(tmp_path, MINIMAL), weights).model.initialization == "imagenet"
+
+
+@pytest.mark.parametrize("model", ["csrnet", "bl", "sanet", "can", "dssinet", "mcnn"])
+def test_every_model_has_a_recipe_for_a_teacher_and_one_for_a_student(model: str) -> None:
+    teacher = load_recipe(f"{model}_part_a_teacher")
+    student = load_recipe(f"{model}_part_a_distill", ["teacher.checkpoint=t"])
+    assert (teacher.kind, student.kind) == ("train", "distill")
+    assert teacher.model.name == student.model.name == model
+    assert teacher.model.channel_preservation_rate == 4 * student.model.channel_preservation_rate
+    assert teacher.loss.kind == student.loss.kind
+
+
 def test_a_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, MINIMAL), ["model.channel_preservation_rate=1/3"])
     assert recipe.model.channel_preservation_rate == 1 / 3
@@ -101,19 +116,19 @@ def test_overrides_reach_missing_sections_and_read_yaml(tmp_path: Path) -> None:
             "model.channel_preservation_rate: expected more than 0 and at most 1, got '4/1'",
         ),
         (
-            {"model": {"initialization": "vgg16"}},
-            "model: initialization: vgg16 needs initial_weights, a file",
+            {"model": {"initialization": "imagenet"}},
+            "model: initialization: imagenet needs initial_weights, a file",
         ),
         ({"model": {"initial_weights": "w.pth"}}, "is not used by initialization: kaiming"),
         (
             {
                 "model": {
-                    "initialization": "vgg16",
+                    "initialization": "imagenet",
                     "initial_weights": "w",
                     "channel_preservation_rate": "1/2",
                 }
             },
-            "model: initialization: vgg16 fits channel_preservation_rate 1 only",
+            "model: initialization: imagenet fits channel_preservation_rate 1 only",
         ),
         (
             {"data": {"kind": "synthetic", "selection_split": "test"}},

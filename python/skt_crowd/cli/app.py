@@ -16,6 +16,8 @@ from skt_crowd.cli.doctor import doctor
 from skt_crowd.cli.efficiency import efficiency
 from skt_crowd.cli.evaluate import evaluate
 from skt_crowd.cli.prepare import prepare
+from skt_crowd.cli.protocols import protocols
+from skt_crowd.cli.recipes import recipes
 from skt_crowd.cli.report import report
 from skt_crowd.cli.reproduce import reproduce
 from skt_crowd.cli.train import train
@@ -40,9 +42,11 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(distill)
+app.command(rich_help_panel="Train")(recipes)
 app.command(rich_help_panel="Train")(prepare)
 app.command(rich_help_panel="Use")(evaluate)
 app.command(rich_help_panel="Use")(count)
+app.command(rich_help_panel="Use")(protocols)
 app.command(rich_help_panel="Use")(report)
 app.command(rich_help_panel="Look around")(demo)
 app.command(rich_help_panel="Look around")(doctor)

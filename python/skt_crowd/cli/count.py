@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from skt_crowd.cli import counting_options as counting
 
 
 def count(
@@ -30,6 +32,10 @@ def count(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")
     ] = False,
+    protocol: counting.ProtocolOption = "whole",
+    tile: counting.TileOption = None,
+    roi: counting.RegionOption = None,
+    memory_budget: counting.BudgetOption = counting.DEFAULT_BUDGET,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
@@ -41,20 +47,25 @@ def count(
 
     Example:  `skt count square.jpg station.jpg --model student.safetensors --output counted`
 
-    Prints the number of people in each image. How far off such counts are, `skt evaluate` tells on annotated
-    images of the same place.
+    Prints the number of people in each image. A large image is counted in tiles that see enough of their
+    surroundings to change nothing, where the network allows it. How far off such counts are, `skt evaluate` tells
+    on annotated images of the same place.
     """
     import torch
     from rich.console import Console
     from rich.table import Column, Table
 
     from skt_crowd.cli.files import checkpoint_file
-    from skt_crowd.data import read_image
+    from skt_crowd.data import read_image, read_region
     from skt_crowd.deployment import count_image, counts_as_json, save_overlay, write_counts
+    from skt_crowd.evaluation import find_protocol
     from skt_crowd.files import require_unused
     from skt_crowd.models import load_model
     from skt_crowd.training.device import choose_device
 
+    by = find_protocol(protocol, tile=tile)
+    budget = counting.budget_bytes(memory_budget)
+    region = read_region(roi) if roi is not None else None
     if output is not None:
         require_unused(output)
     if threads is not None:
@@ -62,8 +73,26 @@ def count(
     file = checkpoint_file(model)
     where = choose_device(device)
     counter = load_model(file).to(where)
-    results = [count_image(counter, path, device=where, precision=precision) for path in images]
-    context = {"checkpoint": str(file), "model": counter.label, "device": str(where), "precision": precision}
+    results = [
+        count_image(
+            counter,
+            path,
+            device=where,
+            precision=precision,
+            protocol=by,
+            memory_budget=budget,
+            region=region,
+        )
+        for path in images
+    ]
+    context: dict[str, Any] = {
+        "checkpoint": str(file),
+        "model": counter.label,
+        "device": str(where),
+        "precision": precision,
+        "protocol": by.settings(),
+        "region_of_interest": str(roi) if roi is not None else None,
+    }
     if output is not None:
         for number, result in enumerate(results, start=1):
             # Numbered, because images of different folders may share a name.

@@ -32,7 +32,7 @@ def distill(
 
     Example:  `skt distill csrnet_part_a_distill --teacher runs/teacher --data part_A -o runs/student`
 
-    Recipes that come with skt:  csrnet_part_a_distill, csrnet_part_a_released, demo_student.
+    `skt recipes` lists the recipes that come with skt: a student for each of csrnet, bl, sanet, can, dssinet and mcnn.
 
     Your own images have a CSV or JSON of points beside each:  `--set data.kind=folder --set data.options={}`
 

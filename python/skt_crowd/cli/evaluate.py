@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from skt_crowd.cli import counting_options as counting
 from skt_crowd.cli.data_options import IMAGES, KindOption, KindSettingsOption, SplitOption, parse_data_options
 
 
@@ -55,28 +56,56 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    protocol: counting.ProtocolOption = "whole",
+    tile: counting.TileOption = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            "--truth",
+            help="What counts are compared with: points, or map (its sum); the protocol's if left out.",
+            rich_help_panel=counting.COUNTING,
+            show_default=False,
+        ),
+    ] = None,
+    roi: counting.RegionOption = None,
+    map_quality: Annotated[
+        str,
+        typer.Option(
+            "--map-quality",
+            help="PSNR and SSIM against the map made of the points: none, cells (of the output) or pixels (enlarged).",
+            rich_help_panel=counting.COUNTING,
+        ),
+    ] = "none",
+    memory_budget: counting.BudgetOption = counting.DEFAULT_BUDGET,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Count the people in annotated images and compare with the points: MAE, RMSE and NAE.
+    """Count the people in annotated images and compare with the points: MAE, RMSE, NAE and GAME.
 
     Example:  `skt evaluate runs/student --data-kind shanghaitech --data part_A`
 
-    MAE and RMSE are in people, NAE is the mean of |error| / people. Whole images are counted, one at a time,
-    and the truth is the number of annotated points, never the sum of a map. To judge on the images that a run
-    held out of its training split:  `--split train --held-out`
+    MAE and RMSE are in people, NAE is the mean of |error| / people, GAME(L) the sum of |error| over 4^L parts of
+    an image; intervals are bootstrapped over the images. Images are counted whole and the truth is the number of
+    annotated points, unless a protocol says otherwise. To judge on the images that a run held out of its training
+    split:  `--split train --held-out`
     """
     from rich.console import Console
     from rich.progress import Progress
 
+    from skt_crowd.cli.evaluation_table import evaluation_table
     from skt_crowd.cli.files import checkpoint_file
-    from skt_crowd.data import hold_out, open_dataset
+    from skt_crowd.data import hold_out, open_dataset, read_region
     from skt_crowd.evaluation import evaluate as evaluate_model
-    from skt_crowd.evaluation import write_csv, write_json
+    from skt_crowd.evaluation import find_protocol, write_csv, write_json
+    from skt_crowd.evaluation.evaluator import require_map_quality
     from skt_crowd.files import require_unused
     from skt_crowd.models import load_model
     from skt_crowd.training.device import choose_device
 
+    by = find_protocol(protocol, tile=tile, truth=truth)
+    quality = require_map_quality(map_quality)
+    budget = counting.budget_bytes(memory_budget)
+    region = read_region(roi) if roi is not None else None
     if output is not None:
         require_unused(output)
     file = checkpoint_file(checkpoint)
@@ -96,18 +125,23 @@ def evaluate(
             indices,
             device=where,
             precision=precision,
+            protocol=by,
+            memory_budget=budget,
+            region=region,
+            map_quality=quality,
             on_image=lambda _: progress.advance(task),
         )
-    console.print(
-        f"{model.label}: MAE {result.mae:.2f}  RMSE {result.rmse:.2f}  NAE {result.nae:.3f}  on {chosen}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(evaluation_table(f"{model.label} on {chosen}", result))
     if output is not None:
         write_csv(output / "predictions.csv", result)
-        write_json(
-            output / "results.json", result, {"checkpoint": str(file), "model": model.label, "data": chosen}
-        )
+        context = {
+            "checkpoint": str(file),
+            "model": model.label,
+            "data": chosen,
+            "precision": precision,
+            "region_of_interest": str(roi) if roi is not None else None,
+        }
+        write_json(output / "results.json", result, context)
         console.print(
             f"{output / 'results.json'}, {output / 'predictions.csv'}", highlight=False, soft_wrap=True
         )

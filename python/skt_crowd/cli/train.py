@@ -19,7 +19,7 @@ def train(
 
     Example:  `skt train csrnet_part_a_teacher --data part_A --output runs/teacher`
 
-    Recipes that come with skt:  csrnet_part_a_teacher, csrnet_part_a_student, demo_teacher.
+    `skt recipes` lists the recipes that come with skt: a teacher for each of csrnet, bl, sanet, can, dssinet and mcnn.
 
     Your own images have a CSV or JSON of points beside each:  `--set data.kind=folder --set data.options={}`
 

@@ -1,12 +1,13 @@
 """Crowds to train and judge on: readers, synthetic crowds, targets and training crops."""
 
 from skt_crowd.data.augmentation import flip_horizontally, points_inside, random_box
-from skt_crowd.data.crops import TrainingCrop, TrainingCrops
+from skt_crowd.data.crops import TrainingBatch, TrainingCrop, TrainingCrops
 from skt_crowd.data.factory import DATASET_KINDS, open_dataset
 from skt_crowd.data.folder import ImageFolder
 from skt_crowd.data.holdout import hold_out
-from skt_crowd.data.images import IMAGENET_MEAN, IMAGENET_STD, normalize_image, read_image
+from skt_crowd.data.images import IMAGENET_MEAN, IMAGENET_STD, normalize_image, read_image, read_region
 from skt_crowd.data.prepare import PreparedImage, PreparedMaps, prepare_density_maps
+from skt_crowd.data.presence import PresenceRule
 from skt_crowd.data.samples import CrowdDataset, CrowdSample
 from skt_crowd.data.shanghaitech import ShanghaiTech
 from skt_crowd.data.synthetic import SyntheticCrowds, render_crowd
@@ -23,9 +24,11 @@ __all__ = [
     "ImageFolder",
     "PreparedImage",
     "PreparedMaps",
+    "PresenceRule",
     "ShanghaiTech",
     "SigmaRule",
     "SyntheticCrowds",
+    "TrainingBatch",
     "TrainingCrop",
     "TrainingCrops",
     "UcfCc50",
@@ -39,5 +42,6 @@ __all__ = [
     "prepare_density_maps",
     "random_box",
     "read_image",
+    "read_region",
     "render_crowd",
 ]

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from skt_crowd.data.augmentation import flip_horizontally, points_inside, random_box
 from skt_crowd.data.byte_cache import ByteCache
 from skt_crowd.data.images import normalize_image
+from skt_crowd.data.presence import PresenceRule
 from skt_crowd.data.samples import CrowdDataset
 from skt_crowd.data.targets import Boundary, SigmaRule, make_target
 from skt_crowd.errors import UsageError
@@ -19,17 +20,48 @@ _ORDER, _CROP = 0, 1
 
 
 class TrainingCrop(NamedTuple):
-    """One crop; the default collation of a DataLoader stacks each field."""
+    """One crop; :meth:`TrainingBatch.of` puts several together."""
 
     image: torch.Tensor  # (3, crop, crop) float32, normalised by ImageNet's mean and standard deviation
     target: torch.Tensor  # (1, ceil(crop / stride), ceil(crop / stride)) float32, people per cell
     people: torch.Tensor  # () float32, number of points in the crop
+    points: torch.Tensor  # (K, 3) float32: x, y and presence by the rule; (0, 3) without a rule
+    shorter_side: float  # min(H, W) of the image that the crop is cut from, pixels
+
+
+class TrainingBatch(NamedTuple):
+    """Crops of one size."""
+
+    image: torch.Tensor  # (N, 3, crop, crop) float32
+    target: torch.Tensor  # (N, 1, h, w) float32, people per cell
+    people: torch.Tensor  # (N,) float32
+    points: tuple[torch.Tensor, ...]  # N times (K_i, 3): crops hold different numbers of people
+    shorter_sides: tuple[float, ...]  # (N,) pixels
+
+    @classmethod
+    def of(cls, crops: Sequence[TrainingCrop]) -> "TrainingBatch":
+        """Stack crops, as the ``collate_fn`` of a DataLoader."""
+        image, target, people, points, sides = zip(*crops, strict=True)
+        return cls(torch.stack(image), torch.stack(target), torch.stack(people), points, sides)
+
+    def to(
+        self, device: torch.device, layout: torch.memory_format = torch.contiguous_format
+    ) -> "TrainingBatch":
+        """The batch on a device, its images in a memory format."""
+        return TrainingBatch(
+            self.image.to(device, non_blocking=True, memory_format=layout),
+            self.target.to(device, non_blocking=True),
+            self.people,
+            tuple(crowd.to(device, non_blocking=True) for crowd in self.points),
+            self.shorter_sides,
+        )
 
 
 class _Decoded(NamedTuple):
     image: np.ndarray  # (H, W, 3) uint8
     points: np.ndarray  # (P, 2) float64
     sigma: np.ndarray  # (P,) float64
+    boxes: np.ndarray  # (P,) float64, sides of the heads' squares; (0,) without a presence rule
 
 
 class TrainingCrops(Dataset[TrainingCrop]):
@@ -54,6 +86,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
         stride: pixels of a cell's side, the model's output stride.
         sigma: the rule for the kernels' widths.
         boundary: ``"conserve"`` or ``"clip"``, as in ``skt_ext.density.density_map``.
+        presence: who counts as being in a crop, for losses that look at points; None: crops carry no points.
         cache_bytes: decoded images kept in memory by each worker; the default holds Part A's training split.
 
     Raises:
@@ -72,6 +105,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
         stride: int = 8,
         sigma: SigmaRule,
         boundary: Boundary = "conserve",
+        presence: PresenceRule | None = None,
         cache_bytes: int = 512 * 2**20,
     ) -> None:
         if not indices:
@@ -92,6 +126,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
         self._stride = stride
         self._sigma = sigma
         self._boundary: Boundary = boundary
+        self._presence = presence
         self._decoded = ByteCache[_Decoded](cache_bytes, _bytes_of)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # the last epoch's
 
@@ -100,7 +135,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
 
     def __getitem__(self, item: int) -> TrainingCrop:
         index = self.image_index(item)
-        image, points, sigma = self._decoded.get(index, lambda: self._decode(index))
+        image, points, sigma, boxes = self._decoded.get(index, lambda: self._decode(index))
         rng = np.random.default_rng((self._seed, _CROP, item))
         if rng.random() < self._flip_probability:
             image, points = flip_horizontally(image, points)
@@ -111,7 +146,10 @@ class TrainingCrops(Dataset[TrainingCrop]):
         pixels[:, : cut.shape[1], : cut.shape[2]] = cut
         target = make_target(points, sigma, shape, box=box, stride=self._stride, boundary=self._boundary)
         people = torch.tensor(float(len(points_inside(points, box))))
-        return TrainingCrop(pixels, target.unsqueeze(0), people)
+        present = torch.zeros(0, 3)
+        if self._presence is not None:
+            present = torch.from_numpy(self._presence.within(points, boxes, box)).float()
+        return TrainingCrop(pixels, target.unsqueeze(0), people, present, float(min(shape)))
 
     def image_index(self, item: int) -> int:
         """Which image of the data set item `item` is a crop of."""
@@ -125,7 +163,9 @@ class TrainingCrops(Dataset[TrainingCrop]):
 
     def _decode(self, index: int) -> _Decoded:
         sample = self._dataset[index]
-        return _Decoded(sample.image, sample.points, self._sigma.widths(sample.points))
+        points = sample.points
+        boxes = self._presence.sides(points) if self._presence is not None else np.zeros(0)
+        return _Decoded(sample.image, points, self._sigma.widths(points), boxes)
 
 
 def _bytes_of(decoded: _Decoded) -> int:

@@ -1,6 +1,7 @@
 """Read a picture file into an array, and an array into the tensor a model expects."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Only formats whose decoders are plain code: Pillow's full list includes ones that start other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
+_STRIP = 512  # rows that are converted at a time
+
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# What turns the pixels (H, W, 3) upright for each EXIF orientation but 1, as views.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
 
 
@@ -76,6 +80,18 @@ def read_image(path: Path | str, *, max_pixels: int = 100_000_000) -> np.ndarray
         raise SktError(f"{path}: cannot read the picture: {_one_line(error)}") from error
 
 
+def read_region(path: Path | str) -> np.ndarray:
+    """A region of interest, (H, W) bool: True where the picture in a file is nearer to white than to black.
+
+    Raises:
+        SktError: the file is no picture, or black everywhere, so that nobody would be counted.
+    """
+    region: np.ndarray = read_image(path).mean(axis=2) > 127.5
+    if not region.any():
+        raise SktError(f"{path}: a region of interest must be white somewhere, and this picture is black")
+    return region
+
+
 def normalize_image(image: np.ndarray) -> torch.Tensor:
     """(image / 255 - ImageNet mean) / ImageNet standard deviation, for each channel: what models here expect.
 
@@ -105,7 +121,14 @@ def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode == "P":
         # A palette may carry transparency, which Pillow resolves by way of RGBA only.
         image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
+    image.load()
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(
+        0, image.height, _STRIP
+    ):  # a whole copy in between would double a large picture's memory
+        bottom = min(top + _STRIP, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)).convert("RGB"))
+    return pixels
 
 
 def _eight_bits(samples: np.ndarray, path: Path) -> np.ndarray:
@@ -122,7 +145,7 @@ def _upright(image: Image.Image, pixels: np.ndarray) -> np.ndarray:
     except Exception:  # a damaged EXIF block does not make the picture unreadable
         orientation = 1
     transpose = _UPRIGHT.get(orientation)
-    return pixels if transpose is None else np.array(Image.fromarray(pixels).transpose(transpose))
+    return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
 
 
 def _one_line(error: Exception) -> str:

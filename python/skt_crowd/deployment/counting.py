@@ -9,7 +9,10 @@ import torch
 
 from skt_crowd.data.images import read_image
 from skt_crowd.errors import SktError
-from skt_crowd.evaluation.evaluator import count_people, predict
+from skt_crowd.evaluation.evaluator import within_region
+from skt_crowd.evaluation.inference import Predictor
+from skt_crowd.evaluation.memory import DEFAULT_BUDGET
+from skt_crowd.evaluation.protocols import WHOLE, Protocol
 from skt_crowd.models.base import CrowdCounter
 
 
@@ -24,6 +27,7 @@ class CountResult:
     seconds: float  # from decoded pixels to the density map; reading the file is not included
     density: np.ndarray  # (ceil(H / stride), ceil(W / stride)) float32, people per cell
     stride: int  # pixels along the side of a cell
+    passes: int = 1  # how often the model ran: once, or once for each tile
 
     @property
     def people(self) -> int:
@@ -32,9 +36,16 @@ class CountResult:
 
 
 def count_image(
-    model: CrowdCounter, path: Path, *, device: torch.device | str = "cpu", precision: str = "float32"
+    model: CrowdCounter,
+    path: Path,
+    *,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+    protocol: Protocol = WHOLE,
+    memory_budget: int = DEFAULT_BUDGET,
+    region: np.ndarray | None = None,
 ) -> CountResult:
-    """Count the people in an image file of any size, whole, in one pass.
+    """Count the people in an image file of any size.
 
     Args:
         model: a crowd counter on ``device``; its mode is the same afterwards.
@@ -42,19 +53,29 @@ def count_image(
             included.
         device: where to compute.
         precision: "float32", "bfloat16" or "auto".
+        protocol: how the image is sized and cut. The default counts it whole, with exact tiles where one pass
+            would not fit the memory.
+        memory_budget: bytes above the weights that counting may take, the decoded image included.
+        region: (H, W) bool, people are counted inside it; None: everywhere.
 
     Raises:
         SktError: an image that cannot be read, or a model whose output is not finite.
+        UsageError: the image does not fit the budget and tiles are not exact for this model, or a region of
+            another size.
     """
     path = Path(path)
     image = read_image(path)
     start = time.perf_counter()
-    density = predict(model, image, device=device, precision=precision)
+    predictor = Predictor(model, device=device, precision=precision, memory_budget=memory_budget)
+    prediction = protocol.predict(predictor, image)
+    if region is not None:
+        prediction = within_region(prediction, region, str(path))
     seconds = time.perf_counter() - start
-    count = count_people(density)
-    if not np.isfinite(count):
+    if not np.isfinite(prediction.count):
         raise SktError(
             f"{path}: the model's density map is not finite; its weights are damaged or have diverged"
         )
     height, width = image.shape[:2]
-    return CountResult(path, count, height, width, seconds, density, model.output_stride)
+    stride = model.output_stride
+    density = prediction.on_cells(stride)
+    return CountResult(path, prediction.count, height, width, seconds, density, stride, prediction.passes)

@@ -8,6 +8,7 @@ COLOURS = np.array(
     [(40, 11, 84), (120, 28, 109), (188, 55, 84), (237, 105, 37), (251, 180, 26), (252, 255, 164)], np.float64
 )
 OPACITY = 0.65
+_STRIP = 256  # rows that are drawn at a time
 FULL_PERCENTILE = 99.5  # of the cells with people in them: one bright cell must not leave the rest dark
 
 
@@ -38,12 +39,21 @@ def heat_overlay(image: np.ndarray, density: np.ndarray, stride: int, scale: flo
     height, width = image.shape[:2]
     rows, columns = density.shape
     cells = Image.fromarray(np.ascontiguousarray(density, dtype=np.float32))
-    smooth = cells.resize((columns * stride, rows * stride), Image.Resampling.BICUBIC)
-    level = np.asarray(smooth)[:height, :width, None] / scale  # the last cells may reach beyond the image
-    level = np.sqrt(np.clip(level, 0.0, 1.0))  # (H, W, 1); the root keeps sparse crowds visible
-    opacity = OPACITY * np.clip(1.6 * level - 0.1, 0.0, 1.0)
-    gray = image.mean(axis=2, keepdims=True)
-    dimmed = 0.75 * (0.4 * gray + 0.6 * image)  # heat stands out from a paler photograph
-    mixed = (1.0 - opacity) * dimmed + opacity * colour_of(level[..., 0])
-    overlay: np.ndarray = np.clip(mixed + 0.5, 0.0, 255.0).astype(np.uint8)
+    overlay = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP):  # in strips, because a large photograph in float64 takes gigabytes
+        bottom = min(top + _STRIP, height)
+        # The last cells may reach beyond the image, so cells of whole strides are enlarged and then cut.
+        smooth = cells.resize(
+            (columns * stride, bottom - top),
+            Image.Resampling.BICUBIC,
+            box=(0.0, top / stride, columns, min(bottom / stride, rows)),
+        )
+        level = np.asarray(smooth)[:, :width, None] / scale
+        level = np.sqrt(np.clip(level, 0.0, 1.0))  # (strip, W, 1); the root keeps sparse crowds visible
+        opacity = OPACITY * np.clip(1.6 * level - 0.1, 0.0, 1.0)
+        strip = image[top:bottom]
+        gray = strip.mean(axis=2, keepdims=True)
+        dimmed = 0.75 * (0.4 * gray + 0.6 * strip)  # heat stands out from a paler photograph
+        mixed = (1.0 - opacity) * dimmed + opacity * colour_of(level[..., 0])
+        overlay[top:bottom] = np.clip(mixed + 0.5, 0.0, 255.0).astype(np.uint8)
     return overlay

@@ -38,9 +38,9 @@ def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
     scale = heat_scale(result.density)
     photograph = Image.fromarray(heat_overlay(image, result.density, result.stride, scale))
     factor = max(1, -(-SMALLEST_SIDE // max(photograph.size)))
-    photograph = photograph.resize(
-        (photograph.width * factor, photograph.height * factor), Image.Resampling.NEAREST
-    )
+    if factor > 1:
+        enlarged = photograph.width * factor, photograph.height * factor
+        photograph = photograph.resize(enlarged, Image.Resampling.NEAREST)
     bar = _bar(max(photograph.width, SMALLEST_SIDE), result, scale)
     canvas = Image.new("RGB", (bar.width, photograph.height + bar.height), BACKGROUND)
     canvas.paste(photograph, ((canvas.width - photograph.width) // 2, 0))

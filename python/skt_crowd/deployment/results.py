@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from skt_crowd.deployment.counting import CountResult
 from skt_crowd.files import write_text
 
 
-def counts_as_json(results: Sequence[CountResult], context: Mapping[str, str] | None = None) -> str:
-    """``context`` (model, device ...) and one object per image: path, count, people, height, width, seconds.
+def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | None = None) -> str:
+    """``context`` (model, device ...) and one object per image: path, count, people, height, width, passes, seconds.
 
     >>> import numpy as np
     >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
@@ -23,6 +24,7 @@ def counts_as_json(results: Sequence[CountResult], context: Mapping[str, str] | 
             "people": result.people,
             "height": result.height,
             "width": result.width,
+            "passes": result.passes,
             "seconds": round(result.seconds, 4),
         }
         for result in results
@@ -34,7 +36,7 @@ def counts_as_json(results: Sequence[CountResult], context: Mapping[str, str] | 
 
 
 def write_counts(
-    path: Path, results: Sequence[CountResult], context: Mapping[str, str] | None = None
+    path: Path, results: Sequence[CountResult], context: Mapping[str, Any] | None = None
 ) -> None:
     """Write :func:`counts_as_json` to a file. Atomic.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skt_crowd.data.crops import TrainingBatch
+from skt_crowd.distillation.annotation_loss import annotation_loss
 from skt_crowd.distillation.cell_counts import add_cell_count
 from skt_crowd.errors import UsageError
 from skt_crowd.models import CrowdCounter, FeatureTaps
@@ -51,7 +53,7 @@ class Distiller:
             teacher.tap_channels(transfer.profile),
             profile=transfer.profile,
             weights=(transfer.intra, transfer.inter, transfer.map),
-            hard_weight=transfer.hard,
+            hard_weight=transfer.hard if loss.kind == "map" else 0.0,
             soft_weight=transfer.soft,
             reduction=loss.reduction,
         )
@@ -60,14 +62,13 @@ class Distiller:
         self.settings = loss
         self.precision = precision
 
-    def losses(self, image: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """``loss`` (minimised), and unweighted ``intra``, ``inter``, ``hard``, ``soft``.
 
-        Args:
-            image: (N, 3, H, W) normalised images.
-            target: (N, 1, h, w) people per cell, float32.
+        ``hard`` is the recipe's loss against the annotation, which takes the place of |M_s - M|^2 in equation 7
+        for teachers that were trained with another.
         """
-        profile = self.transfer.profile
+        profile, image, target = self.transfer.profile, batch.image, batch.target
         with autocast_for(self.precision, image.device):
             with torch.no_grad(), FeatureTaps(self.teacher, self.teacher.tap_paths(profile)) as of_teacher:
                 soft = self.teacher(image)  # (N, 1, h, w)
@@ -75,6 +76,10 @@ class Distiller:
                 predicted = self.student(image)  # (N, 1, h, w)
             terms = self.transfer_loss(of_student.features, of_teacher.features, predicted, soft, target)
         losses = {"loss": terms.total} | {name: getattr(terms, name) for name in self._terms()}
+        if "hard" in losses and self.settings.kind != "map":
+            losses["hard"] = annotation_loss(predicted, batch, self.student.output_stride, self.settings)
+            weight = self.transfer.map * self.transfer.hard
+            losses["loss"] = losses["loss"] + weight * losses["hard"]
         add_cell_count(losses, predicted, target, self.student.output_stride, self.settings)
         return losses
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from skt_crowd.data.crops import TrainingBatch
+from skt_crowd.distillation.annotation_loss import annotation_loss
 from skt_crowd.distillation.cell_counts import add_cell_count
 from skt_crowd.models import CrowdCounter
 from skt_crowd.models.precision import autocast_for
@@ -11,7 +13,7 @@ from skt_crowd.recipes.recipe import LossSettings
 
 
 class Supervised:
-    """``|M_s - M|^2`` plus the weighted error of the counts in cells.
+    """The recipe's loss against the annotation plus the weighted error of the counts in cells.
 
     ``losses`` returns ``loss``, which is minimised, and its parts by name.
     """
@@ -23,13 +25,12 @@ class Supervised:
         self.settings = settings
         self.precision = precision
 
-    def losses(self, image: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """image (N, 3, H, W), target (N, 1, h, w) people per cell."""
-        with autocast_for(self.precision, image.device):
-            predicted = self.student(image)  # (N, 1, h, w)
-        hard = (predicted.float() - target).square().sum()
-        if self.settings.reduction == "batchmean":
-            hard = hard / len(image)
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """``loss`` (minimised), ``hard``, and ``count`` where it has a weight."""
+        stride = self.student.output_stride
+        with autocast_for(self.precision, batch.image.device):
+            predicted = self.student(batch.image)  # (N, 1, h, w)
+        hard = annotation_loss(predicted, batch, stride, self.settings)
         losses = {"loss": hard, "hard": hard}
-        add_cell_count(losses, predicted, target, self.student.output_stride, self.settings)
+        add_cell_count(losses, predicted, batch.target, stride, self.settings)
         return losses

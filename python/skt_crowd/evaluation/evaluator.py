@@ -1,34 +1,59 @@
-"""Count the people in whole images and judge the counts against annotated points."""
+"""Count the people in images by a protocol and judge the counts."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
-from torch import nn
 
-from skt_crowd.data.images import normalize_image
-from skt_crowd.data.samples import CrowdDataset
-from skt_crowd.errors import SktError
+from skt_crowd.data.samples import CrowdDataset, CrowdSample
+from skt_crowd.data.targets import make_density
+from skt_crowd.errors import SktError, UsageError
+from skt_crowd.evaluation.cells import Prediction, sum_between
+from skt_crowd.evaluation.inference import Predictor
+from skt_crowd.evaluation.intervals import Interval, bootstrap_intervals
+from skt_crowd.evaluation.map_quality import (
+    enlarge,
+    grid_average_errors,
+    peak_signal_to_noise,
+    structural_similarity,
+)
+from skt_crowd.evaluation.memory import DEFAULT_BUDGET
 from skt_crowd.evaluation.metrics import (
     mean_absolute_error,
     normalized_absolute_error,
     root_mean_squared_error,
 )
-from skt_crowd.models.precision import autocast_for
+from skt_crowd.evaluation.protocols import WHOLE, Protocol
+from skt_crowd.models.base import CrowdCounter
+
+MapQuality = Literal["none", "cells", "pixels"]
 
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The count of one image: predicted (the sum of its map) and actual (the number of its points)."""
+    """The count of one image and how it compares.
+
+    Attributes:
+        predicted: the sum of the map, inside the region of interest where there is one.
+        actual: the number of points, or the sum of a density map where the protocol says so.
+        passes: how often the model ran for this image.
+        game: GAME(0) to GAME(3), always against the points.
+        psnr, ssim: None where they were not asked for.
+    """
 
     name: str
     predicted: float
-    actual: int
+    actual: float
     height: int
     width: int
+    passes: int = 1
+    game: tuple[float, ...] = ()
+    psnr: float | None = None
+    ssim: float | None = None
 
     @property
     def error(self) -> float:
@@ -38,9 +63,15 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Counts of a set of images and their errors: MAE and RMSE in people (eq. 9), NAE as a share."""
+    """Counts of a set of images and their errors: MAE and RMSE in people (eq. 9), NAE as a share.
+
+    ``game`` holds the means of GAME(0) to GAME(3) over the images; ``psnr`` and ``ssim`` the means over images
+    with people (equal maps, of infinite PSNR, left out), None where they were not asked for.
+    """
 
     images: tuple[ImageResult, ...]
+    protocol: Protocol = WHOLE
+    map_quality: MapQuality = "none"
 
     @cached_property
     def mae(self) -> float:
@@ -54,25 +85,47 @@ class Evaluation:
     def nae(self) -> float:
         return normalized_absolute_error(self.predicted, self.actual)
 
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """95 % bootstrap intervals of ``mae``, ``rmse`` and ``nae`` over the images."""
+        return bootstrap_intervals(self.predicted, self.actual)
+
+    @cached_property
+    def game(self) -> tuple[float, ...]:
+        levels = zip(*(image.game for image in self.images), strict=True)
+        return tuple(float(np.mean(errors)) for errors in levels)
+
+    @cached_property
+    def psnr(self) -> float | None:
+        return _mean_of_finite([image.psnr for image in self.images])
+
+    @cached_property
+    def ssim(self) -> float | None:
+        return _mean_of_finite([image.ssim for image in self.images])
+
     @property
     def predicted(self) -> list[float]:
         return [image.predicted for image in self.images]
 
     @property
-    def actual(self) -> list[int]:
+    def actual(self) -> list[float]:
         return [image.actual for image in self.images]
 
 
 def evaluate(
-    model: nn.Module,
+    model: CrowdCounter,
     dataset: CrowdDataset,
     indices: Iterable[int],
     *,
     device: torch.device | str = "cpu",
     precision: str = "float32",
+    protocol: Protocol = WHOLE,
+    memory_budget: int = DEFAULT_BUDGET,
+    region: np.ndarray | None = None,
+    map_quality: MapQuality = "none",
     on_image: Callable[[ImageResult], None] | None = None,
 ) -> Evaluation:
-    """Count whole images one by one and compare with their points, never with the sum of a density map.
+    """Count images one by one as a protocol says and compare with their points.
 
     Args:
         model: a crowd counter on ``device``; it counts in evaluation mode and gets its own modes back
@@ -81,63 +134,101 @@ def evaluate(
         indices: which samples, in which order.
         device: where the images go.
         precision: "float32", "bfloat16" or "auto".
+        protocol: how images are sized and cut, and what is true; see ``PROTOCOLS``.
+        memory_budget: bytes above the weights that counting one image may take.
+        region: (H, W) bool for all images, a region of interest: only people inside it count, and each
+            cell of the map counts with the share of its area inside. None: the samples' own, where they have one.
+        map_quality: PSNR and SSIM against the map made of the points, on the cells of the model's output, or
+            on the image's pixels with the prediction enlarged bilinearly, as CSRNet's authors do; "none": not.
         on_image: called with each result as it comes, for a progress bar or a log.
 
     Raises:
         SktError: an image that cannot be read, or an output that is not finite; names the image.
-        UsageError: no indices.
+        UsageError: no indices, or a model, protocol, region and memory budget that do not go together.
     """
+    predictor = Predictor(model, device=device, precision=precision, memory_budget=memory_budget)
     results = []
     for index in indices:
-        sample = dataset[index]
-        density = predict(model, sample.image, device=device, precision=precision)
-        predicted = count_people(density)
-        if not np.isfinite(predicted):
-            raise SktError(f"{sample.name}: the model's density map is not finite; its training has diverged")
-        height, width = sample.image.shape[:2]
-        result = ImageResult(sample.name, predicted, len(sample.points), height, width)
+        result = _judge(predictor, dataset[index], protocol, region, map_quality)
         results.append(result)
         if on_image is not None:
             on_image(result)
-    evaluation = Evaluation(tuple(results))
+    evaluation = Evaluation(tuple(results), protocol, map_quality)
     _ = evaluation.mae  # an empty evaluation fails here and not in a report later
     return evaluation
 
 
-def predict(
-    model: nn.Module, image: np.ndarray, *, device: torch.device | str = "cpu", precision: str = "float32"
-) -> np.ndarray:
-    """The density map of one whole image of any size.
+def require_map_quality(name: str) -> MapQuality:
+    """A word for ``map_quality``, checked.
 
-    Args:
-        model: a crowd counter on ``device``, in any mode; its modes are the same afterwards.
-        image: ``(H, W, 3)`` uint8 RGB.
-        device: where to compute.
-        precision: "float32", "bfloat16" or "auto".
-
-    Returns:
-        ``(ceil(H / stride), ceil(W / stride))`` float32, people per cell.
+    Raises:
+        UsageError: another word.
     """
-    batch = normalize_image(image).unsqueeze(0)  # (1, 3, H, W)
-    batch = batch.to(device).contiguous(memory_format=torch.channels_last)  # convolutions are faster this way
-    with evaluation_mode(model), torch.inference_mode(), autocast_for(precision, device):
-        density: torch.Tensor = model(batch)  # (1, 1, h, w)
-    result: np.ndarray = density[0, 0].detach().float().cpu().numpy()
-    return result
+    if name not in get_args(MapQuality):
+        raise UsageError(f"map quality: expected {', '.join(get_args(MapQuality))}, got {name!r}")
+    return cast(MapQuality, name)
 
 
-def count_people(density: np.ndarray) -> float:
-    """The sum of a density map, added up in float64: people."""
-    return float(density.sum(dtype=np.float64))
+def within_region(prediction: Prediction, region: np.ndarray, name: str) -> Prediction:
+    """:meth:`Prediction.inside`, for a region that must have the size of the image ``name``."""
+    if region.shape != (prediction.height, prediction.width):
+        raise UsageError(
+            f"{name}: the region of interest is (H, W) = {tuple(region.shape)}, "
+            f"the image is ({prediction.height}, {prediction.width})"
+        )
+    return prediction.inside(region)
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; afterwards every module is in the mode it had, frozen ones too."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def _judge(
+    predictor: Predictor,
+    sample: CrowdSample,
+    protocol: Protocol,
+    region: np.ndarray | None,
+    map_quality: MapQuality,
+) -> ImageResult:
+    region = region if region is not None else getattr(sample, "roi", None)
+    if region is None and protocol.needs_region:
+        raise UsageError(f"{sample.name}: protocol {protocol.name} needs a region of interest; there is none")
+    height, width = sample.image.shape[:2]
+    prediction = protocol.predict(predictor, sample.image)
+    points = sample.points
+    if region is not None:
+        prediction = within_region(prediction, region, sample.name)
+        column, row = points.astype(np.int64).T
+        points = points[region[row, column] > 0]
+    if not math.isfinite(prediction.count):
+        raise SktError(f"{sample.name}: the model's density map is not finite; its training has diverged")
+
+    actual: float = len(points)
+    psnr = ssim = None
+    if protocol.truth == "map" or map_quality != "none":
+        sigma = protocol.maps.sigma.widths(sample.points)
+        truth = make_density(sample.points, sigma, (height, width), boundary=protocol.maps.boundary).numpy()
+        if region is not None:
+            truth = truth * region
+        if protocol.truth == "map":
+            actual = float(truth.sum(dtype=np.float64))
+        if map_quality != "none":
+            maps = _maps_to_compare(prediction, truth, predictor.model.output_stride, map_quality)
+            psnr, ssim = peak_signal_to_noise(*maps), structural_similarity(*maps)
+    game = grid_average_errors(prediction, points)
+    return ImageResult(
+        sample.name, prediction.count, actual, height, width, prediction.passes, game, psnr, ssim
+    )
+
+
+def _maps_to_compare(
+    prediction: Prediction, truth: np.ndarray, stride: int, map_quality: MapQuality
+) -> tuple[np.ndarray, np.ndarray]:
+    """The predicted map and the truth, made of people per pixel (H, W), on the same grid."""
+    cells = prediction.on_cells(stride)
+    if map_quality == "pixels":
+        return enlarge(cells, stride, (prediction.height, prediction.width)), truth
+    tops, lefts = (np.arange(cells.shape[axis] + 1.0) * stride for axis in (0, 1))
+    rows = sum_between(truth, np.arange(prediction.height + 1.0), tops)
+    return cells, sum_between(rows.T, np.arange(prediction.width + 1.0), lefts).T
+
+
+def _mean_of_finite(values: list[float | None]) -> float | None:
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(finite)) if finite else None

@@ -25,6 +25,11 @@ def _rate(value: Any) -> float:
 
 Rate = Annotated[float, BeforeValidator(_rate)]
 Weight = Annotated[float, Field(ge=0)]
+# Run folders of version 0.1 say vgg16.
+Initialization = Annotated[
+    Literal["kaiming", "imagenet", "checkpoint", "inherit"],
+    BeforeValidator(lambda value: "imagenet" if value == "vgg16" else value),
+]
 
 
 class Section(BaseModel):
@@ -39,10 +44,11 @@ class ModelSettings(Section):
     name: str = "csrnet"
     # Part of the width kept in every layer: "1/4" keeps a quarter of the channels, 1/16 of the parameters.
     channel_preservation_rate: Rate = 1.0
-    # kaiming: random; vgg16: the front end from ImageNet (rate 1 only); checkpoint: all from a former run;
+    # kaiming: random; imagenet: the front end from the VGG it is made of (rate 1 only); checkpoint: all from a
+    # former run;
     # inherit: the strongest filters of a wider counter, which a short run needs.
-    initialization: Literal["kaiming", "vgg16", "checkpoint", "inherit"] = "kaiming"
-    # vgg16: a file or the word "torchvision"; checkpoint and inherit: a file.
+    initialization: Initialization = "kaiming"
+    # imagenet: a file or the word "torchvision"; checkpoint and inherit: a file.
     initial_weights: str | None = None
 
     @model_validator(mode="after")
@@ -50,13 +56,13 @@ class ModelSettings(Section):
         if self.initialization == "kaiming" and self.initial_weights is not None:
             raise ValueError(
                 f"initial_weights ({self.initial_weights}) is not used by initialization: kaiming; "
-                "set initialization to vgg16, checkpoint or inherit, or leave initial_weights out"
+                "set initialization to imagenet, checkpoint or inherit, or leave initial_weights out"
             )
         if self.initialization != "kaiming" and self.initial_weights is None:
             raise ValueError(f"initialization: {self.initialization} needs initial_weights, a file")
-        if self.initialization == "vgg16" and self.channel_preservation_rate != 1.0:
+        if self.initialization == "imagenet" and self.channel_preservation_rate != 1.0:
             raise ValueError(
-                "initialization: vgg16 fits channel_preservation_rate 1 only: a thin layer has no ImageNet"
+                "initialization: imagenet fits channel_preservation_rate 1 only: nobody trained a thin VGG"
             )
         return self
 
@@ -78,9 +84,32 @@ class TransferSettings(Section):
     soft: Weight = 1.0
 
 
-class LossSettings(Section):
-    """How losses are added up, and the one against the annotation besides the squared error of the map."""
+class BayesianSettings(Section):
+    """The Bayesian loss, and who counts as being in a crop for it."""
 
+    # Width of a point's likelihood, pixels.
+    sigma: float = Field(default=8.0, gt=0)
+    # Distance of the background as a part of the image's shorter side; null: no background.
+    background_ratio: float | None = Field(default=1.0, gt=0)
+    # A head is a square of box_scale times the mean distance to its three neighbours, within these pixels.
+    box_scale: float = Field(default=1.0, gt=0)
+    smallest_box: float = Field(default=4.0, gt=0)
+    largest_box: float = Field(default=128.0, gt=0)
+    # Heads with less of their square inside the crop are left out; the others count with what is inside
+    # (share) or whole (one).
+    least_share: float = Field(default=0.3, gt=0, le=1)
+    counts_as: Literal["share", "one"] = "share"
+
+
+class LossSettings(Section):
+    """The loss against the annotation, how losses are added up, and the count of squares beside it."""
+
+    # map: squared error of the map; bayesian: people given to each point (BL); dms_ssim: similarity at five scales
+    # (DSSINet); mse_lpc: mean squared error and local pattern consistency (SANet).
+    kind: Literal["map", "bayesian", "dms_ssim", "mse_lpc"] = "map"
+    bayesian: BayesianSettings = BayesianSettings()
+    # mse_lpc only
+    local_pattern_weight: Weight = 0.001
     # Every loss is a sum over pixels. Over the images of a batch it is a sum (the paper) or a mean, with which
     # the batch size does not change the size of a step.
     reduction: Literal["sum", "batchmean"] = "batchmean"

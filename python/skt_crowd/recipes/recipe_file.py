@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,21 @@ def recipe_names() -> list[str]:
     return sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
     )
+
+
+def recipe_summaries() -> dict[str, tuple[str, str]]:
+    """For each of ``recipe_names()`` its kind and the first sentence of the comment at its head.
+
+    >>> recipe_summaries()["demo_teacher"]
+    ('train', 'The teacher of `skt demo`: a CSRNet at a quarter of the width, on 300 drawn crowds, from scratch.')
+    """
+    found = {}
+    for name in recipe_names():
+        _, text = _read(name)
+        head = itertools.takewhile(lambda line: line.startswith("# "), text.splitlines())
+        sentence = " ".join(line.removeprefix("# ") for line in head).partition(". ")[0].rstrip(":.")
+        found[name] = yaml.safe_load(text)["kind"], f"{sentence}."
+    return found
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from skt_crowd.data.crops import TrainingCrop
+from skt_crowd.data.crops import TrainingBatch, TrainingCrop
 from skt_crowd.errors import SktError
 
 
 def step_batches(
     crops: Dataset[TrainingCrop], start: int, stop: int, batch_size: int, *, workers: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (N, 3, H, W) and targets (N, 1, h, w) of the steps ``start`` to ``stop - 1``.
+) -> Iterator[TrainingBatch]:
+    """The batches of the steps ``start`` to ``stop - 1``.
 
     Step s holds the crops s * batch_size to (s + 1) * batch_size - 1, whatever ran before and with however
     many workers.
     """
     order = [list(range(step * batch_size, (step + 1) * batch_size)) for step in range(start, stop)]
-    loader = DataLoader(crops, batch_sampler=order, num_workers=workers, pin_memory=torch.cuda.is_available())
+    loader = DataLoader(
+        crops,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=TrainingBatch.of,
+        pin_memory=torch.cuda.is_available(),
+    )
     try:
-        for image, target, _ in loader:
-            yield image, target
+        yield from loader
     except SktError as error:
         # A worker's error arrives with its traceback in front of the message.
         message = str(error).strip().splitlines()[-1]

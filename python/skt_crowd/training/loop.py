@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
-from skt_crowd.data.crops import TrainingCrop
+from skt_crowd.data.crops import TrainingBatch, TrainingCrop
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation import Evaluation
 from skt_crowd.models import CrowdCounter, save_model
@@ -34,7 +34,7 @@ class Objective(Protocol):
     student: CrowdCounter
     embeddings: nn.Module | None
 
-    def losses(self, image: Tensor, target: Tensor) -> dict[str, Tensor]: ...
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]: ...
 
 
 class TrainingLoop:
@@ -42,7 +42,7 @@ class TrainingLoop:
 
     Args:
         objective: on ``device`` already; the optimiser owns its student and embeddings, nothing else.
-        crops: item i is (image, target, count), a pure function of i.
+        crops: item i is a crop, a pure function of i.
         evaluate: mean errors of a model on the selection images, or None where there are none.
         folder: where everything is written.
     """
@@ -81,10 +81,10 @@ class TrainingLoop:
             ) as progress,
         ):
             self.objective.student.train()
-            for image, target in step_batches(
+            for batch in step_batches(
                 self.crops, state.step, settings.steps, settings.batch_size, workers=settings.workers
             ):
-                state.add(self._step(image, target))
+                state.add(self._step(batch))
                 state.step += 1
                 progress.advance()
                 last = state.step == settings.steps
@@ -98,16 +98,14 @@ class TrainingLoop:
                     state.save(self.folder.last)
         self._save(self.folder.final)
 
-    def _step(self, image: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def _step(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """One update; the losses before it."""
         optimizer = self.optimizer
         rate = learning_rate(self.recipe.optimizer, self.state.step, self.recipe.training.steps)
         set_learning_rate(optimizer, rate)
         layout = torch.channels_last if self.recipe.training.channels_last else torch.contiguous_format
-        image = image.to(self.device, non_blocking=True, memory_format=layout)  # (N, 3, H, W)
-        target = target.to(self.device, non_blocking=True)  # (N, 1, h, w)
         optimizer.zero_grad(set_to_none=True)
-        losses = self.objective.losses(image, target)
+        losses = self.objective.losses(batch.to(self.device, layout))
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         clip = self.recipe.optimizer.gradient_clip
         if clip is not None:

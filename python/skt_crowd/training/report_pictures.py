@@ -13,7 +13,7 @@ from skt_crowd.data import CrowdDataset, CrowdSample, SigmaRule, normalize_image
 from skt_crowd.data.targets import make_target
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation import predict
-from skt_crowd.evaluation.evaluator import evaluation_mode
+from skt_crowd.evaluation.inference import evaluation_mode
 from skt_crowd.evaluation.pictures import (
     Comparison,
     save_comparison,

@@ -97,7 +97,7 @@ def build_student(settings: ModelSettings) -> CrowdCounter:
     if settings.initialization == "inherit":
         assert settings.initial_weights is not None
         inherit_filters(model, load_model(Path(settings.initial_weights)))
-    if settings.initialization == "vgg16":
+    if settings.initialization == "imagenet":
         assert settings.initial_weights is not None
         initialize_from_vgg(model, settings.initial_weights)
     return model

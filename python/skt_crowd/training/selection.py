@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skt_crowd.data import CrowdDataset, SigmaRule, TrainingCrops, hold_out, open_dataset
-from skt_crowd.recipes.recipe import DataSettings, Recipe
+from skt_crowd.data import CrowdDataset, PresenceRule, SigmaRule, TrainingCrops, hold_out, open_dataset
+from skt_crowd.recipes.recipe import DataSettings, LossSettings, Recipe
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def open_split(data: DataSettings, split: str) -> CrowdDataset:
 
 
 def open_training_data(recipe: Recipe, stride: int) -> tuple[TrainingCrops, Selection | None]:
-    """Crops to train on, and the selection images or None where the recipe asks for none.
+    """Crops to train on, with points where the loss needs them, and the selection images, if any.
 
     Raises:
         UsageError: no such split, or one too small to hold anything out.
@@ -55,5 +55,20 @@ def open_training_data(recipe: Recipe, stride: int) -> tuple[TrainingCrops, Sele
         stride=stride,
         sigma=SigmaRule(**data.sigma.model_dump()),
         boundary=data.boundary,
+        presence=_presence(recipe.loss),
     )
     return crops, selection
+
+
+def _presence(loss: LossSettings) -> PresenceRule | None:
+    """Who is in a crop, for the loss that asks; None for the others."""
+    if loss.kind != "bayesian":
+        return None
+    rule = loss.bayesian
+    return PresenceRule(
+        scale=rule.box_scale,
+        smallest=rule.smallest_box,
+        largest=rule.largest_box,
+        least=rule.least_share,
+        whole=rule.counts_as == "one",
+    )
