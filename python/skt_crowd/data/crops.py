@@ -30,6 +30,7 @@ class _Decoded(NamedTuple):
     image: np.ndarray  # (H, W, 3) uint8
     points: np.ndarray  # (P, 2) float64
     sigma: np.ndarray  # (P,) float64
+    roi: np.ndarray | None  # (H, W) bool
 
 
 class TrainingCrops(Dataset[TrainingCrop]):
@@ -100,16 +101,19 @@ class TrainingCrops(Dataset[TrainingCrop]):
 
     def __getitem__(self, item: int) -> TrainingCrop:
         index = self.image_index(item)
-        image, points, sigma = self._decoded.get(index, lambda: self._decode(index))
+        image, points, sigma, roi = self._decoded.get(index, lambda: self._decode(index))
         rng = np.random.default_rng((self._seed, _CROP, item))
         if rng.random() < self._flip_probability:
             image, points = flip_horizontally(image, points)
+            roi = None if roi is None else roi[:, ::-1]
         shape = image.shape[0], image.shape[1]
         box = random_box(shape, self._crop, rng)
         pixels = torch.zeros(3, self._crop, self._crop)
         cut = normalize_image(image[box.top : box.bottom, box.left : box.right])
         pixels[:, : cut.shape[1], : cut.shape[2]] = cut
-        target = make_target(points, sigma, shape, box=box, stride=self._stride, boundary=self._boundary)
+        target = make_target(
+            points, sigma, shape, box=box, stride=self._stride, boundary=self._boundary, roi=roi
+        )
         people = torch.tensor(float(len(points_inside(points, box))))
         return TrainingCrop(pixels, target.unsqueeze(0), people)
 
@@ -125,8 +129,9 @@ class TrainingCrops(Dataset[TrainingCrop]):
 
     def _decode(self, index: int) -> _Decoded:
         sample = self._dataset[index]
-        return _Decoded(sample.image, sample.points, self._sigma.widths(sample.points))
+        sigma = self._sigma.widths(sample.points, sample.perspective)
+        return _Decoded(sample.image, sample.points, sigma, sample.roi)
 
 
 def _bytes_of(decoded: _Decoded) -> int:
-    return sum(array.nbytes for array in decoded)
+    return sum(array.nbytes for array in decoded if array is not None)
