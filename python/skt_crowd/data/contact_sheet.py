@@ -1,6 +1,7 @@
 """Contact sheets: pages of images with their density maps beside them, to check a data set at a glance."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -67,7 +68,8 @@ def sheet_layout(shapes: Sequence[tuple[int, int]]) -> SheetLayout:
 def draw_page(images: Sequence[SheetImage], layout: SheetLayout, title: str, subtitle: str) -> Image.Image:
     """A page: a title, and for each image the photograph, its map, its name and its count.
 
-    Each map has its own scale, from nobody (dark) to the densest places (bright), by the root of the density.
+    Each map has its own scale, from nobody (dark) to the densest places (bright), by the cube root of the density, which keeps the
+    few people in front visible beside the many in the distance.
     The photograph is dimmed and the map gray outside a region of interest.
     """
     width, height = layout.cell
@@ -157,7 +159,7 @@ def _heat(sheet_image: SheetImage, size: tuple[int, int]) -> Image.Image:
     level = np.asarray(reduced.resize(size, Image.Resampling.BOX), np.float64)  # (h, w)
     populated = level[level > 1e-3 * level.max()]
     full = float(np.percentile(populated, _FULL_PERCENTILE)) if populated.size else 1.0
-    index = (np.sqrt(np.clip(level / full, 0, 1)) * 255 + 0.5).astype(np.uint8)
+    index = (np.cbrt(np.clip(level / full, 0, 1)) * 255 + 0.5).astype(np.uint8)
     heat = Image.fromarray(_colours()[index])
     if sheet_image.roi is None:
         return heat
@@ -188,6 +190,6 @@ def _shorten(
     """The text, or its beginning and three dots where it does not fit."""
     if draw.textlength(text, font=font) <= room:
         return text
-    while text and draw.textlength(text + "...", font=font) > room:
-        text = text[:-1]
-    return text + "..."
+    lengths = range(len(text))
+    fitting = bisect_right(lengths, room, key=lambda end: draw.textlength(text[:end] + "...", font=font))
+    return text[: max(fitting - 1, 0)] + "..."

@@ -119,7 +119,7 @@ def _load_array(path: Path, wanted: str) -> np.ndarray:
 
 def _load_variable(path: Path, wanted: str) -> Any:
     try:
-        contents = scipy.io.loadmat(path)
+        contents = scipy.io.loadmat(str(path))  # of a missing Path it says something else
     except FileNotFoundError:
         raise SktError(f"{path}: no such file") from None
     except NotImplementedError:
