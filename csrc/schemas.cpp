@@ -62,8 +62,14 @@ STABLE_TORCH_LIBRARY(skt_ext, m) {
       "(Tensor distance, Tensor difference)");
   m.def("dense_fsp_distance_backward(Tensor grad, Tensor student, Tensor difference) -> Tensor");
   m.def(
-      "density_splat(Tensor points, Tensor sigma, SymInt height, SymInt width, float truncate, bool conserve, "
-      "Tensor? roi) -> Tensor");
+      "density_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+      "float truncate, bool conserve, bool subpixel, Tensor? roi) -> Tensor");
+  m.def(
+      "geodesic_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+      "float truncate, bool conserve, Tensor? roi, Tensor? image, float weight, float gain) -> Tensor");
+  m.def(
+      "geodesic_neighbors(Tensor points, SymInt neighbors, SymInt height, SymInt width, Tensor? roi, Tensor? image, "
+      "float weight, float gain) -> Tensor");
   m.def("build_info() -> str");
 }
 

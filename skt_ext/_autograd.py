@@ -78,11 +78,19 @@ def _dense_fsp_distance_gradient(
     return _ops.dense_fsp_distance_backward(grad, *ctx.saved_tensors), None, None, None
 
 
-# density_splat
+# density_splat, geodesic_splat, geodesic_neighbors: no gradients
 
 
-def _density_splat_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _refuse_points_and_sigma(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _refuse_gradient(ctx, {0: "points", 1: "sigma"})
+
+
+def _refuse_points_sigma_and_image(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _refuse_gradient(ctx, {0: "points", 1: "sigma", 9: "image"})
+
+
+def _refuse_points_and_image(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _refuse_gradient(ctx, {0: "points", 5: "image"})
 
 
 def _register(name: str, gradient: Callable[..., Any], setup: Callable[..., None] | None = None) -> None:
@@ -99,12 +107,14 @@ def _register_once_differentiable(name: str) -> None:
 
 
 def _unreachable(ctx: Any, grad: Tensor) -> None:
-    raise RuntimeError("skt_ext::density_splat has no gradient")
+    raise RuntimeError("density maps have no gradient")
 
 
 _register("cosine_distance", _cosine_distance_gradient, _cosine_distance_setup)
 _register("max_pool_resize", _max_pool_resize_gradient, _max_pool_resize_setup)
 _register("dense_fsp_distance", _dense_fsp_distance_gradient, _dense_fsp_distance_setup)
-_register("density_splat", _unreachable, _density_splat_setup)
+_register("density_splat", _unreachable, _refuse_points_and_sigma)
+_register("geodesic_splat", _unreachable, _refuse_points_sigma_and_image)
+_register("geodesic_neighbors", _unreachable, _refuse_points_and_image)
 for _name in ("cosine_distance", "max_pool_resize", "dense_fsp_distance"):
     _register_once_differentiable(_name)

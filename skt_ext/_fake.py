@@ -58,13 +58,51 @@ def _dense_fsp_distance_backward(grad: Tensor, student: Tensor, difference: Tens
 def _density_splat(
     points: Tensor,
     sigma: Tensor,
+    offsets: Tensor,
     height: int,
     width: int,
+    stride: int,
+    truncate: float,
+    conserve: bool,
+    subpixel: bool,
+    roi: Tensor | None,
+) -> Tensor:
+    return _maps(points, offsets, height, width, stride)
+
+
+def _geodesic_splat(
+    points: Tensor,
+    sigma: Tensor,
+    offsets: Tensor,
+    height: int,
+    width: int,
+    stride: int,
     truncate: float,
     conserve: bool,
     roi: Tensor | None,
+    image: Tensor | None,
+    weight: float,
+    gain: float,
 ) -> Tensor:
-    return points.new_empty((height, width), dtype=torch.float32)
+    return _maps(points, offsets, height, width, stride)
+
+
+def _maps(points: Tensor, offsets: Tensor, height: int, width: int, stride: int) -> Tensor:
+    cells = (offsets.shape[0] - 1, -(-height // stride), -(-width // stride))
+    return points.new_empty(cells, dtype=torch.float32)
+
+
+def _geodesic_neighbors(
+    points: Tensor,
+    neighbors: int,
+    height: int,
+    width: int,
+    roi: Tensor | None,
+    image: Tensor | None,
+    weight: float,
+    gain: float,
+) -> Tensor:
+    return points.new_empty((points.shape[0], neighbors))
 
 
 for _function in (
@@ -75,5 +113,7 @@ for _function in (
     _dense_fsp_distance,
     _dense_fsp_distance_backward,
     _density_splat,
+    _geodesic_splat,
+    _geodesic_neighbors,
 ):
     torch.library.register_fake(f"{_library.NAMESPACE}::{_function.__name__[1:]}")(_function)

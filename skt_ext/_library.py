@@ -30,8 +30,12 @@ SCHEMAS = (
     "dense_fsp_distance(Tensor student, Tensor teacher, int[] channels, bool adjacent) "
     "-> (Tensor distance, Tensor difference)",
     "dense_fsp_distance_backward(Tensor grad, Tensor student, Tensor difference) -> Tensor",
-    "density_splat(Tensor points, Tensor sigma, SymInt height, SymInt width, float truncate, bool conserve, "
-    "Tensor? roi) -> Tensor",
+    "density_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+    "float truncate, bool conserve, bool subpixel, Tensor? roi) -> Tensor",
+    "geodesic_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+    "float truncate, bool conserve, Tensor? roi, Tensor? image, float weight, float gain) -> Tensor",
+    "geodesic_neighbors(Tensor points, SymInt neighbors, SymInt height, SymInt width, Tensor? roi, "
+    "Tensor? image, float weight, float gain) -> Tensor",
 )
 
 

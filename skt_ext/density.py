@@ -1,11 +1,14 @@
-"""Density maps from annotated points: the kernels' widths, the map, and its reduction to a network's cells.
+"""Density maps from annotated points: the kernels' widths, the maps, and their reduction to a network's cells.
 
 A point is [x, y] in pixels, continuous, with the origin at the top left corner of the image: x in [0, W), y
 in [0, H). A person stands in the pixel floor(x), floor(y). A wrong type raises TypeError, a wrong shape or
 value ValueError.
+
+Geodesic maps are an extension of this library: a kernel's distance goes around what is outside the region of
+interest, and along what looks alike in the image, so that it does not reach through a wall or past an outline.
 """
 
-import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,99 +19,163 @@ from torch import Tensor
 
 from skt_ext import _autograd, _fake, _library, reference  # noqa: F401  (register the operators)
 from skt_ext._checks import DTYPES, check_choice, check_count, check_number
+from skt_ext._density_checks import (
+    as_image,
+    as_people,
+    as_region,
+    as_widths,
+    check_geodesic,
+    check_shape,
+)
+from skt_ext.widths import (
+    geodesic_adaptive_sigma,
+    geometry_adaptive_sigma,
+    head_and_body,
+    nearest_neighbor_sigma,
+    perspective_sigma,
+)
 
-__all__ = ["density_map", "downsample_density", "geometry_adaptive_sigma"]
+__all__ = [
+    "density_map",
+    "density_maps",
+    "downsample_density",
+    "geodesic_adaptive_sigma",
+    "geometry_adaptive_sigma",
+    "head_and_body",
+    "nearest_neighbor_sigma",
+    "perspective_sigma",
+]
 
 BOUNDARIES = ("conserve", "clip")
 BACKENDS = ("auto", "native", "reference")
-LARGEST_RADIUS = 1_000_000  # pixels; beyond any image, and a kernel of this size still fits in memory
 
-
-def geometry_adaptive_sigma(
-    points: Tensor | npt.NDArray[Any],
-    *,
-    beta: float = 0.3,
-    neighbors: int = 3,
-    fallback: float = 15.0,
-    minimum: float = 0.5,
-    maximum: float | None = None,
-) -> Tensor:
-    """sigma_i = beta * mean distance to the nearest neighbours: geometry-adaptive widths (MCNN).
-
-    points     (P, 2) [x, y] in pixels
-    beta       factor of the mean distance; 0.3 in Zhang et al., CVPR 2016
-    neighbors  how many neighbours the mean is over; with fewer other people it is over those there are
-    fallback   width, in pixels, of a person who is alone
-    minimum    lower bound of the others' widths, in pixels; people at the very same place get it
-    maximum    upper bound of the others' widths, in pixels; None for no bound
-    returns    (P,) float64, on the CPU
-
-    >>> geometry_adaptive_sigma(torch.tensor([[0.0, 0.0], [0.0, 10.0]]))  # 0.3 * 10
-    tensor([3., 3.], dtype=torch.float64)
-    """
-    check_number("beta", beta, positive=True)
-    check_count("neighbors", neighbors)
-    check_number("fallback", fallback, positive=True)
-    check_number("minimum", minimum, positive=True)
-    if maximum is not None:
-        check_number("maximum", maximum, positive=True)
-        if maximum < minimum:
-            raise ValueError(f"maximum must be at least minimum, {minimum}, got {maximum}")
-    positions = _as_points(points).cpu()
-    people = len(positions)
-    if people < 2:
-        return torch.full((people,), float(fallback), dtype=torch.float64)
-
-    from scipy.spatial import cKDTree  # here, because importing skt_ext must stay light
-
-    coordinates = positions.numpy()
-    others = min(neighbors, people - 1)
-    distances, _ = cKDTree(coordinates).query(coordinates, k=others + 1)
-    # The first column is the person itself, or somebody at the very same place: 0 in both cases.
-    sigma = beta * distances[:, 1:].mean(axis=1)
-    return torch.from_numpy(np.clip(sigma, minimum, maximum))
+Points = Tensor | npt.NDArray[Any]
 
 
 def density_map(
-    points: Tensor | npt.NDArray[Any],
+    points: Points,
     shape: tuple[int, int],
     sigma: Tensor | npt.NDArray[Any] | float,
     *,
     truncate: float = 4.0,
     boundary: str = "conserve",
     roi: Tensor | npt.NDArray[Any] | None = None,
+    image: Tensor | npt.NDArray[Any] | None = None,
+    geodesic_weight: float | None = None,
+    geodesic_gain: float = 10.0,
+    subpixel: bool = False,
+    stride: int = 1,
     backend: str = "auto",
 ) -> Tensor:
-    """D(x) = sum over people of a Gaussian of width sigma_i around person i: people per pixel.
+    """D(x) = sum over people of exp(-d(x, p_i)^2 / (2 sigma_i^2)) / Z_i: people per pixel.
 
     points    (P, 2) [x, y] in pixels; P may be 0. Points outside the image or outside roi contribute nothing;
-              people at the same place add up
-    shape     (H, W) of the map
-    sigma     widths in pixels: one number, or (P,)
+              people at the same place add up. (P, K, 2) for people of K kernels, of equal mass and normalised
+              together, as head_and_body makes them; a person stands where the first one is
+    shape     (H, W) of the image
+    sigma     widths in pixels: one number, (P,), or (P, 2) for [x, y]; (P, K) or (P, K, 2) with K kernels
     truncate  a kernel reaches int(truncate * sigma + 0.5) pixels to each side, as in
               scipy.ndimage.gaussian_filter
     boundary  "conserve": each person sums to one inside the image (and inside roi), wherever they stand;
               "clip": kernels are cut at the border (and at roi), so people near it count less than one
     roi       (H, W) bool, True where people are counted; None for the whole image
+    image     (C, H, W) or (H, W), uint8 (taken as value / 255) or float; only with a geodesic_weight
+    geodesic_weight
+              None: d is the straight line, and a kernel reaches through what is outside roi.
+              A number in [0, 1): d = straight line + detour. The detour, in pixels, is the cost of the cheapest
+              path of straight and diagonal steps inside roi and the kernel's square, less its cost on open
+              ground: (G - (1 - w) G0) / (1 - w), where a step costs (1 - w) * length + w * gain * |change of
+              image|, summed over channels; no step cuts a corner. 0 goes around walls only; without roi and image
+              that is the plain Gaussian
+    geodesic_gain
+              pixels that a change of 1 in one channel is worth at a geodesic_weight of 0.5
+    subpixel  centre kernels at the points; False: at the middle of the pixel a person stands in, as the data sets'
+              scripts do
+    stride    sums over blocks of stride x stride pixels instead of pixels, without the full map: the same as
+              downsample_density(density_map(...), stride), people per cell
     backend   "auto": the native kernel where there is one, else the reference; "native" raises RuntimeError
               where there is none; "reference": skt_ext.reference
-    returns   (H, W) float32, on the device of points. The same call gives the same bits, on any number of
-              threads
+    returns   (ceil(H / stride), ceil(W / stride)) float32, on the device of points. The same call gives the same
+              bits, on any number of threads
+
+    A geodesic map takes one round kernel a person (sigma a number or (P,)) at the middle of a pixel.
 
     >>> round(density_map(torch.tensor([[3.5, 0.0]]), (8, 8), 2.0).sum().item(), 5)
     1.0
+    >>> room = torch.ones(5, 7, dtype=torch.bool)
+    >>> room[:, 3] = False
+    >>> behind_the_wall = density_map(torch.tensor([[1.5, 2.5]]), (5, 7), 2.0, roi=room, geodesic_weight=0.0)[:, 4:]
+    >>> behind_the_wall.sum().item()
+    0.0
     """
-    positions = _as_points(points)
-    height, width = _check_shape(shape)
-    widths = _as_widths(sigma, positions, truncate)
-    check_choice("boundary", boundary, BOUNDARIES)
-    check_choice("backend", backend, BACKENDS)
-    region = _as_region(roi, (height, width), positions.device)
-    if backend == "native":
-        _require_native(positions.device)
-    splat = reference.density_splat if backend == "reference" else torch.ops.skt_ext.density_splat
-    density: Tensor = splat(positions, widths, height, width, float(truncate), boundary == "conserve", region)
-    return density
+    positions = as_people(points)
+    size = check_shape(shape)
+    check_number("truncate", truncate, positive=True)
+    widths = as_widths(sigma, positions, truncate)
+    region = None if roi is None else as_region(roi, size)[None]
+    picture = None if image is None else as_image(image, size)[None]
+    offsets = torch.tensor([0, len(positions)], device=positions.device)
+    return _draw(
+        positions, widths, offsets, size, truncate, boundary, region, picture, geodesic_weight, geodesic_gain,
+        subpixel, stride, backend,
+    )[0]  # fmt: skip
+
+
+def density_maps(
+    points: Sequence[Points],
+    shape: tuple[int, int],
+    sigma: Sequence[Tensor | npt.NDArray[Any] | float] | float,
+    *,
+    truncate: float = 4.0,
+    boundary: str = "conserve",
+    roi: Tensor | npt.NDArray[Any] | None = None,
+    image: Tensor | npt.NDArray[Any] | None = None,
+    geodesic_weight: float | None = None,
+    geodesic_gain: float = 10.0,
+    subpixel: bool = False,
+    stride: int = 1,
+    backend: str = "auto",
+) -> Tensor:
+    """The density maps of a batch of images of one size, in one call.
+
+    points   for each image its people, as in density_map; the numbers of people differ, K does not
+    shape    (H, W) of every image
+    sigma    for each image its widths, as in density_map; or one number for all
+    roi      (B, H, W) bool; None for the whole of every image
+    image    (B, C, H, W) or (B, H, W)
+    returns  (B, ceil(H / stride), ceil(W / stride)) float32; map b equals density_map of image b
+
+    The other arguments are those of density_map.
+
+    >>> crowds = [torch.tensor([[3.0, 3.0], [9.0, 5.0]]), torch.empty(0, 2)]
+    >>> density_maps(crowds, (16, 16), 1.5, stride=8).sum((1, 2)).round(decimals=4)
+    tensor([2., 0.])
+    """
+    if not isinstance(points, (list, tuple)) or len(points) == 0:
+        raise ValueError("points must be a list of at least one image's points (P, 2)")
+    size = check_shape(shape)
+    check_number("truncate", truncate, positive=True)
+    people = [as_people(crowd, f"points[{i}]") for i, crowd in enumerate(points)]
+    for i, crowd in enumerate(people):
+        if crowd.shape[1] != people[0].shape[1] or crowd.device != people[0].device:
+            raise ValueError(
+                f"points[{i}] must have the K of points[0], {people[0].shape[1]}, and its device, "
+                f"{people[0].device}, got K = {crowd.shape[1]} on {crowd.device}"
+            )
+    sigmas = list(sigma) if isinstance(sigma, (list, tuple)) else [sigma] * len(people)
+    if len(sigmas) != len(people):
+        raise ValueError(
+            f"sigma must be a number or hold one entry an image, {len(people)}, got {len(sigmas)}"
+        )
+    widths = [as_widths(sigmas[i], people[i], truncate, f"sigma[{i}]") for i in range(len(people))]
+    batch = len(people)
+    region = None if roi is None else as_region(roi, (batch, *size), "(B, H, W)")
+    picture = None if image is None else as_image(image, size, (batch,))
+    counts = torch.tensor([0, *(len(crowd) for crowd in people)])
+    return _draw(
+        torch.cat(people), torch.cat(widths), counts.cumsum(0).to(people[0].device), size, truncate, boundary,
+        region, picture, geodesic_weight, geodesic_gain, subpixel, stride, backend,
+    )  # fmt: skip
 
 
 def downsample_density(density: Tensor, factor: int) -> Tensor:
@@ -133,81 +200,57 @@ def downsample_density(density: Tensor, factor: int) -> Tensor:
     return padded.reshape(*density.shape[:-2], rows, factor, columns, factor).sum((-3, -1))
 
 
-# Checks
-
-
-def _as_float64(name: str, value: Any, expected: str) -> Tensor:
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
-        return torch.from_numpy(value.astype(np.float64, order="C"))  # also for foreign byte orders
-    if not isinstance(value, Tensor):
-        came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise TypeError(f"{name} must be a tensor or an array of numbers {expected}, got {came}")
-    if value.is_complex() or value.dtype == torch.bool:
-        raise TypeError(f"{name} must be real numbers, got {value.dtype}")
-    if value.requires_grad:
-        raise ValueError(f"{name} requires a gradient, which skt_ext does not compute: pass {name}.detach()")
-    return value.to(torch.float64)
-
-
-def _as_points(points: Any) -> Tensor:
-    """(P, 2) float64, or a clear error."""
-    positions = _as_float64("points", points, "(P, 2) of [x, y]")
-    if positions.ndim != 2 or positions.shape[1] != 2:
-        raise ValueError(f"points must have shape (P, 2), [x, y] in each row, got {tuple(positions.shape)}")
-    finite = positions.isfinite().all(dim=1)
-    if not finite.all():
-        index = int((~finite).nonzero()[0])
-        raise ValueError(f"points must be finite, got points[{index}] = {positions[index].tolist()}")
-    return positions
-
-
-def _as_widths(sigma: Any, points: Tensor, truncate: Any) -> Tensor:
-    """(P,) float64 on the device of points, or a clear error."""
-    check_number("truncate", truncate, positive=True)
-    if isinstance(sigma, numbers.Real):
-        check_number("sigma", sigma, positive=True)
-        widths = torch.full((len(points),), float(sigma), dtype=torch.float64, device=points.device)
-    else:
-        widths = _as_float64("sigma", sigma, "(P,), or a number")
-    if widths.shape != points.shape[:1]:
-        raise ValueError(
-            f"sigma must be a number or have shape (P,) = ({len(points)},), got {tuple(widths.shape)}"
-        )
-    if widths.device != points.device:
-        raise ValueError(f"sigma must be on the device of points, {points.device}, got {widths.device}")
-    usable = (widths > 0) & (widths * truncate <= LARGEST_RADIUS)
-    if not usable.all():
-        index = int((~usable).nonzero()[0])
-        raise ValueError(
-            f"sigma must be above 0 and truncate * sigma at most {LARGEST_RADIUS} pixels, "
-            f"got sigma[{index}] = {widths[index].item()}"
-        )
-    return widths
-
-
-def _check_shape(shape: Any) -> tuple[int, int]:
-    if not isinstance(shape, (tuple, list, torch.Size)) or len(shape) != 2:
-        raise ValueError(f"shape must be (H, W), got {shape!r}")
+def _draw(
+    points: Tensor,
+    sigma: Tensor,
+    offsets: Tensor,
+    shape: tuple[int, int],
+    truncate: float,
+    boundary: Any,
+    roi: Tensor | None,
+    image: Tensor | None,
+    geodesic_weight: Any,
+    geodesic_gain: Any,
+    subpixel: Any,
+    stride: Any,
+    backend: Any,
+) -> Tensor:
+    """points and sigma (P, K, 2), roi (B, H, W), image (B, C, H, W) -> (B, ceil(H / stride), ceil(W / stride))"""
+    check_choice("boundary", boundary, BOUNDARIES)
+    check_choice("backend", backend, BACKENDS)
+    check_choice("subpixel", subpixel, (False, True))
+    check_count("stride", stride)
+    if geodesic_weight is None and image is not None:
+        raise ValueError("image is for geodesic maps: pass a geodesic_weight too")
+    if geodesic_weight is not None:
+        check_geodesic(geodesic_weight, geodesic_gain)
+        if points.shape[1] != 1 or not torch.equal(sigma[..., 0], sigma[..., 1]):
+            raise ValueError(
+                "a geodesic map takes one round kernel a person: points (P, 2), and sigma a number or (P,)"
+            )
+        if subpixel:
+            raise ValueError(
+                "a geodesic map has its kernels at the middle of a pixel: subpixel must be False"
+            )
+    device = points.device
+    roi = None if roi is None else roi.to(device)
+    image = None if image is None else image.to(device)
+    conserve = boundary == "conserve"
     height, width = shape
-    check_count("shape[0]", height)
-    check_count("shape[1]", width)
-    return height, width
+    if geodesic_weight is None or (roi is None and (image is None or geodesic_weight == 0)):
+        return _operator("density_splat", backend, device)(
+            points, sigma, offsets, height, width, stride, float(truncate), conserve, bool(subpixel), roi
+        )
+    return _operator("geodesic_splat", backend, device)(
+        points[:, 0], sigma[:, 0, 0], offsets, height, width, stride, float(truncate), conserve, roi, image,
+        float(geodesic_weight), float(geodesic_gain),
+    )  # fmt: skip
 
 
-def _as_region(roi: Any, shape: tuple[int, int], device: torch.device) -> Tensor | None:
-    if roi is None:
-        return None
-    if not isinstance(roi, (Tensor, np.ndarray)):
-        raise TypeError(f"roi must be a bool tensor or array (H, W), got {type(roi).__name__}")
-    if roi.dtype not in (torch.bool, np.bool_):
-        raise TypeError(f"roi must be bool, True where people are counted, got {roi.dtype}")
-    if tuple(roi.shape) != shape:
-        raise ValueError(f"roi must have the shape (H, W) of the map, {shape}, got {tuple(roi.shape)}")
-    region = torch.from_numpy(np.array(roi, order="C")) if isinstance(roi, np.ndarray) else roi
-    return region.to(device)
-
-
-def _require_native(device: torch.device) -> None:
-    if _library.BACKENDS["density_splat"].get(device.type) != "native":
+def _operator(name: str, backend: str, device: torch.device) -> Any:
+    if backend == "reference":
+        return getattr(reference, name)
+    if backend == "native" and _library.BACKENDS[name].get(device.type) != "native":
         reason = _library.REASON or f"the library has no kernel for {device.type}"
         raise RuntimeError(f"density_map has no native kernel here: {reason}")
+    return getattr(torch.ops.skt_ext, name)

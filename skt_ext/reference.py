@@ -1,11 +1,10 @@
 """Plain torch versions of every operator and every loss: the one truth of tests and benchmarks.
 
 The first part holds the operators `torch.ops.skt_ext.*` with their exact signatures; they run where no native
-kernel does. The second part holds the losses and the density map as an author who follows the paper writes
-them in eager torch; autograd differentiates them. Nothing here checks its arguments: the public functions do.
+kernel does (those of density maps are in reference_density.py and reference_geodesic.py). The second part holds the
+losses as an author who follows the paper writes them in eager torch; autograd differentiates them. Nothing here checks its arguments: the public functions do.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +14,9 @@ from torch import Tensor
 from skt_ext._numerics import accumulation_dtype, memory_format_of
 from skt_ext._reduction import reduce
 from skt_ext._resize import pooling_kernel
+from skt_ext.reference_density import density_splat as density_splat
+from skt_ext.reference_geodesic import geodesic_neighbors as geodesic_neighbors
+from skt_ext.reference_geodesic import geodesic_splat as geodesic_splat
 
 # Operators
 
@@ -112,42 +114,7 @@ def dense_fsp_distance_backward(grad: Tensor, student: Tensor, difference: Tenso
     return scale[:, None, None] * (difference @ student)
 
 
-def density_splat(
-    points: Tensor,
-    sigma: Tensor,
-    height: int,
-    width: int,
-    truncate: float,
-    conserve: bool,
-    roi: Tensor | None,
-) -> Tensor:
-    """A truncated Gaussian a person: points (P, 2) [x, y], sigma (P,) -> density (height, width) float32."""
-    density = torch.zeros(height, width, dtype=torch.float64, device=points.device)
-    for (x, y), width_of_person in zip(points.tolist(), sigma.tolist(), strict=True):
-        if not (0 <= x < width and 0 <= y < height):
-            continue
-        column, row = math.floor(x), math.floor(y)
-        if roi is not None and not roi[row, column]:
-            continue
-        radius = int(truncate * width_of_person + 0.5)
-        offsets = torch.arange(-radius, radius + 1, dtype=torch.float64, device=points.device)
-        profile = torch.exp(-0.5 * (offsets / width_of_person) ** 2)
-        profile /= profile.sum()
-        top, bottom = max(row - radius, 0), min(row + radius + 1, height)
-        left, right = max(column - radius, 0), min(column + radius + 1, width)
-        window = torch.outer(
-            profile[top - row + radius : bottom - row + radius],
-            profile[left - column + radius : right - column + radius],
-        )
-        if roi is not None:
-            window = window * roi[top:bottom, left:right]
-        if conserve:
-            window = window / window.sum()
-        density[top:bottom, left:right] += window
-    return density.to(torch.float32)
-
-
-# Losses and density maps
+# Losses
 
 
 def cosine_transfer_loss(
@@ -219,18 +186,3 @@ def density_map_loss(
     return reduce(
         hard_weight * (predicted - hard).square() + soft_weight * (predicted - soft).square(), reduction
     )
-
-
-def density_map(
-    points: Tensor,
-    shape: tuple[int, int],
-    sigma: Tensor | float,
-    *,
-    truncate: float = 4.0,
-    boundary: str = "conserve",
-    roi: Tensor | None = None,
-) -> Tensor:
-    """One Gaussian window after another: points (P, 2) [x, y] -> density (H, W) float32."""
-    points = torch.as_tensor(points, dtype=torch.float64)
-    sigma = torch.as_tensor(sigma, dtype=torch.float64).expand(len(points))
-    return density_splat(points, sigma, *shape, truncate, boundary == "conserve", roi)

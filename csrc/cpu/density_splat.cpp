@@ -8,70 +8,78 @@
 #include <vector>
 
 #include "../kernels/density_splat_cpu.h"
+#include "crowd.h"
 #include "skt/density_splat_checks.h"
 #include "skt/parallel.h"
 
 namespace skt {
 namespace {
 
-using density::Map;
-using density::Person;
+using density::Kernel;
+using density::Maps;
 
-constexpr double kLargestRadius = 1 << 20;  // pixels; the table of weights is as long
+struct Crowd {
+  std::vector<Kernel> kernels;  // of those who stand on their image and in its ROI, in their order
+  int64_t table_size = 0;
+};
 
-// Those who stand on the map and in the ROI, in their order, with their tables laid out one after another.
-std::vector<Person> people_on(const Map& map, const Tensor& points, const Tensor& sigma, double truncate) {
+Crowd crowd_on(
+    const Maps& maps, const Tensor& points, const Tensor& sigma, const Tensor& offsets, double truncate, bool subpixel) {
   const Arguments check("density_splat");
+  const int64_t people = points.size(0), parts = points.size(1);
+  const std::vector<int64_t> starts = checked_offsets(check, offsets, people);
   const double* xy = points.const_data_ptr<double>();
   const double* widths = sigma.const_data_ptr<double>();
-  std::vector<Person> people;
-  people.reserve(points.size(0));
-  int64_t table = 0;
-  for (int64_t i = 0; i < points.size(0); ++i) {
-    const double x = xy[2 * i], y = xy[2 * i + 1], radius = std::floor(truncate * widths[i] + 0.5);
-    check.require(std::isfinite(x) && std::isfinite(y), "points must be finite; point ", i, " is (", x, ", ", y, ")");
-    check.require(widths[i] > 0 && std::isfinite(widths[i]), "sigma must be positive and finite; sigma ", i, " is ",
-                  widths[i]);
-    check.require(radius <= kLargestRadius, "sigma * truncate must be at most ", kLargestRadius, " pixels; sigma ", i,
-                  " is ", widths[i]);
-    if (!(x >= 0 && y >= 0 && x < static_cast<double>(map.width) && y < static_cast<double>(map.height))) continue;
-    Person person{};
-    person.row = static_cast<int64_t>(y);
-    person.column = static_cast<int64_t>(x);
-    if (map.roi != nullptr && !map.roi[person.row * map.width + person.column]) continue;
-    person.radius = static_cast<int64_t>(radius);
-    person.sigma = widths[i];
-    person.top = std::max<int64_t>(person.row - person.radius, 0);
-    person.bottom = std::min(person.row + person.radius + 1, map.height);
-    person.left = std::max<int64_t>(person.column - person.radius, 0);
-    person.right = std::min(person.column + person.radius + 1, map.width);
-    person.table = table;
-    table += density::table_size(person, map);
-    people.push_back(person);
+  Crowd crowd;
+  crowd.kernels.reserve(people * parts);
+  for (int64_t image = 0; image < maps.images; ++image) {
+    const bool* roi = maps.roi == nullptr ? nullptr : maps.roi + image * maps.height * maps.width;
+    for (int64_t person = starts[image]; person < starts[image + 1]; ++person) {
+      const bool counted = stands_inside(xy[2 * person * parts], xy[2 * person * parts + 1], maps.height, maps.width, roi);
+      for (int64_t i = person * parts; i < (person + 1) * parts; ++i) {
+        check_point(check, person, xy[2 * i], xy[2 * i + 1]);
+        Kernel kernel{};
+        kernel.radius_x = checked_radius(check, person, widths[2 * i], truncate);
+        kernel.radius_y = checked_radius(check, person, widths[2 * i + 1], truncate);
+        if (!counted) continue;
+        kernel.x = subpixel ? xy[2 * i] : std::floor(xy[2 * i]) + 0.5;
+        kernel.y = subpixel ? xy[2 * i + 1] : std::floor(xy[2 * i + 1]) + 0.5;
+        kernel.sigma_x = widths[2 * i];
+        kernel.sigma_y = widths[2 * i + 1];
+        kernel.image = image;
+        crowd.table_size = density::place(maps, kernel, crowd.table_size);
+        crowd.kernels.push_back(kernel);
+      }
+    }
   }
-  return people;
+  return crowd;
 }
 
 Tensor density_splat(
-    const Tensor& points, const Tensor& sigma, int64_t height, int64_t width, double truncate, bool conserve,
-    std::optional<Tensor> roi) {
-  check_density_splat(points, sigma, height, width, truncate, roi);
-  const Tensor dense_points = torch::stable::contiguous(points), dense_sigma = torch::stable::contiguous(sigma);
+    const Tensor& points, const Tensor& sigma, const Tensor& offsets, int64_t height, int64_t width, int64_t stride,
+    double truncate, bool conserve, bool subpixel, std::optional<Tensor> roi) {
+  check_density_splat(points, sigma, offsets, height, width, stride, truncate, roi);
   if (roi.has_value()) roi = torch::stable::contiguous(*roi);
-  const Map map{height, width, roi.has_value() ? roi->const_data_ptr<bool>() : nullptr};
-  Tensor out = torch::stable::new_zeros(points, {height, width}, ScalarType::Float);
+  const Maps maps{offsets.size(0) - 1, height, width, stride, roi.has_value() ? roi->const_data_ptr<bool>() : nullptr};
+  Tensor out = torch::stable::new_empty(points, {maps.images, maps.rows(), maps.columns()}, ScalarType::Float);
+  const Crowd crowd = crowd_on(maps, torch::stable::contiguous(points), torch::stable::contiguous(sigma),
+                               torch::stable::contiguous(offsets), truncate, subpixel);
 
-  std::vector<Person> people = people_on(map, dense_points, dense_sigma, truncate);
-  if (people.empty()) return out;
-  std::vector<float> tables(people.back().table + density::table_size(people.back(), map));
-  parallel_over(static_cast<int64_t>(people.size()), 1024, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) density::prepare(map, conserve, people[i], tables.data());
+  const int64_t parts = points.size(1), people = static_cast<int64_t>(crowd.kernels.size()) / parts;
+  std::vector<float> tables(crowd.table_size);
+  parallel_over(people, 1024, [&](int64_t first, int64_t last) {
+    density::PersonTables person(maps, conserve);
+    for (int64_t i = first; i < last; ++i) person.fill(&crowd.kernels[i * parts], parts, tables.data());
   });
-  const int64_t count = std::min<int64_t>(torch::stable::get_num_threads(), height);
-  const std::vector<int64_t> starts = density::bands(people, map, count);
-  float* pixels = out.mutable_data_ptr<float>();
+
+  const int64_t rows = maps.images * maps.rows();
+  if (rows == 0) return out;
+  const int64_t count = std::min<int64_t>(torch::stable::get_num_threads(), rows);
+  const std::vector<int64_t> order = density::order_by_row(crowd.kernels, rows);
+  const std::vector<int64_t> starts = density::bands(crowd.kernels, rows, maps.columns(), count);
+  float* cells = out.mutable_data_ptr<float>();
   torch::stable::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
-    density::add_people(people, tables.data(), map, starts[first], starts[last], pixels);
+    density::fill_band(crowd.kernels, order, tables.data(), maps, starts[first], starts[last], cells);
   });
   return out;
 }

@@ -1,45 +1,105 @@
-// Sum of truncated Gaussians on a map, on the CPU.
+// Sum of truncated Gaussians on the maps of a batch, on the CPU.
 //
-// A window is separable: one table of weights a person, computed in double and kept in float, is used for rows and columns
-// alike. A thread owns a band of rows and adds the people to it in their order, so a pixel's sum has one order.
+// A kernel is separable: one table of weights for its rows and one for its columns, in cells of stride x stride pixels, so
+// that a coarse map needs no fine one. The maps of a batch lie one under another and are treated as one. A thread owns a band
+// of its rows and adds the kernels to it in one order, so a cell's sum has one order.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
+#include "exp_cpu.h"
 #include "simd.h"
 
 namespace skt::density {
 
-struct Map {
-  int64_t height, width;
-  const bool* roi;  // (height, width), or null for all of it
+constexpr int64_t kLanes = 16;  // columns are added in groups of so many
+
+struct Maps {
+  int64_t images, height, width;  // in pixels
+  int64_t stride;                 // pixels along a cell's side
+  const bool* roi;                // (images, height, width), or null for all of it
+
+  int64_t rows() const { return (height + stride - 1) / stride; }  // of cells in one image
+  int64_t columns() const { return (width + stride - 1) / stride; }
 };
 
-struct Person {
-  int64_t row, column;              // the pixel the person stands in
-  int64_t radius;                   // of the window, in pixels
-  double sigma;
-  int64_t table;                    // where this person's weights start
-  double factor;                    // of the product of two weights
-  int64_t top, bottom, left, right;  // window and map, ends excluded
+// One truncated Gaussian: a person, or a part of one.
+struct Kernel {
+  double x, y;                        // its middle, in pixels; the middle of a pixel is at + 0.5
+  double sigma_x, sigma_y;
+  int64_t radius_x, radius_y;         // of the window, in pixels
+  int64_t image;
+  int64_t top, bottom, left, right;   // window and image, in pixels, ends excluded
+  bool masked;                        // the tables are in pixels, since the ROI cuts the window inside cells
+  int64_t first_row, last_row;        // of cells, counted through the batch
+  int64_t first_column, columns;      // of the table in cells; zeros may surround the window
+  int64_t row_table, column_table;    // where they start
 };
 
-// Weights are needed up to the far side of the map only.
-inline int64_t reach(const Person& person, const Map& map) {
-  return std::min(person.radius, std::max(map.height, map.width) - 1);
-}
+constexpr double kFar = 1 << 23;  // pixels; nobody's kernel reaches so far
 
-inline int64_t table_size(const Person& person, const Map& map) { return 2 * reach(person, map) + 1; }
+// Clips the window to the image and lays out the tables behind `table`; returns the end of them.
+inline int64_t place(const Maps& maps, Kernel& kernel, int64_t table) {
+  kernel.x = std::clamp(kernel.x, -kFar, kFar);
+  kernel.y = std::clamp(kernel.y, -kFar, kFar);
+  const int64_t row = static_cast<int64_t>(std::floor(kernel.y)), column = static_cast<int64_t>(std::floor(kernel.x));
+  kernel.top = std::clamp<int64_t>(row - kernel.radius_y, 0, maps.height);
+  kernel.bottom = std::clamp<int64_t>(row + kernel.radius_y + 1, kernel.top, maps.height);
+  kernel.left = std::clamp<int64_t>(column - kernel.radius_x, 0, maps.width);
+  kernel.right = std::clamp<int64_t>(column + kernel.radius_x + 1, kernel.left, maps.width);
+  const bool empty = kernel.top == kernel.bottom || kernel.left == kernel.right;
+  if (empty) kernel.bottom = kernel.top, kernel.right = kernel.left;
 
-// The middle of a person's table, so that middle[d] is the weight at distance d of either sign.
-inline const float* middle(const Person& person, const Map& map, const float* tables) {
-  return tables + person.table + reach(person, map);
+  kernel.masked = false;
+  if (maps.roi != nullptr && maps.stride > 1) {
+    const bool* inside = maps.roi + kernel.image * maps.height * maps.width;
+    for (int64_t y = kernel.top; y < kernel.bottom && !kernel.masked; ++y) {
+      kernel.masked = std::memchr(inside + y * maps.width + kernel.left, 0, kernel.right - kernel.left) != nullptr;
+    }
+  }
+
+  const int64_t above = kernel.image * maps.rows();
+  kernel.first_row = above + kernel.top / maps.stride;
+  kernel.last_row = empty ? kernel.first_row : above + (kernel.bottom - 1) / maps.stride + 1;
+  kernel.first_column = kernel.left / maps.stride;
+  kernel.columns = empty ? 0 : (kernel.right - 1) / maps.stride + 1 - kernel.first_column;
+  const int64_t padded = (kernel.columns + kLanes - 1) / kLanes * kLanes;
+  if (!kernel.masked && padded <= maps.columns()) {
+    kernel.first_column = std::min(kernel.first_column, maps.columns() - padded);
+    kernel.columns = padded;
+  }
+  kernel.row_table = table;
+  kernel.column_table = table + (kernel.masked ? kernel.bottom - kernel.top : kernel.last_row - kernel.first_row);
+  return kernel.column_table + (kernel.masked ? kernel.right - kernel.left : kernel.columns);
 }
 
 namespace {
+
+// out[i] = exp(rate ((first + i)^2 - nearest^2)); returns their sum.
+SKT_SIMD double gaussian(float first, float nearest, float rate, int64_t count, float* SKT_RESTRICT out) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) {
+    const float distance = first + static_cast<float>(static_cast<int32_t>(i));
+    out[i] = exp_negative(rate * (distance * distance - nearest * nearest));
+    sum += static_cast<double>(out[i]);
+  }
+  return sum;
+}
+
+SKT_SIMD double gaussian_sum(float first, float nearest, float rate, int64_t count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) {
+    const float distance = first + static_cast<float>(static_cast<int32_t>(i));
+    sum += static_cast<double>(exp_negative(rate * (distance * distance - nearest * nearest)));
+  }
+  return sum;
+}
 
 SKT_SIMD double masked_sum(const float* SKT_RESTRICT weight, const bool* SKT_RESTRICT inside, int64_t count) {
   double sum = 0;
@@ -48,89 +108,186 @@ SKT_SIMD double masked_sum(const float* SKT_RESTRICT weight, const bool* SKT_RES
   return sum;
 }
 
-// Adds rows [top, bottom) of a person's window; out is the pixel (top, left) of the map.
-SKT_SIMD void add_window(
-    const float* SKT_RESTRICT weights_of_rows, const float* SKT_RESTRICT weights_of_columns, double factor,
-    int64_t rows, int64_t columns, int64_t width, float* SKT_RESTRICT out) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const float weight = static_cast<float>(weights_of_rows[r] * factor);
-    float* SKT_RESTRICT row = out + r * width;
-    for (int64_t c = 0; c < columns; ++c) row[c] += weight * weights_of_columns[c];
+// out (rows, columns) += outer product of the two tables.
+SKT_SIMD void add_product(
+    const float* SKT_RESTRICT row_weight, const float* SKT_RESTRICT column_weight, int64_t rows, int64_t columns,
+    int64_t pitch, float* SKT_RESTRICT out) {
+  for (int64_t r = 0; r < rows; ++r, out += pitch) {
+    const float weight = row_weight[r];
+    int64_t c = 0;
+    for (; c + kLanes <= columns; c += kLanes) {
+#pragma omp simd
+      for (int64_t lane = 0; lane < kLanes; ++lane) out[c + lane] += weight * column_weight[c + lane];
+    }
+    for (; c < columns; ++c) out[c] += weight * column_weight[c];
+  }
+}
+
+// Weights of the pixels [first, last) along one axis, and sums over them and over the whole window. They are relative to the
+// nearest pixel's, which would be 0 for a narrow kernel between two pixels.
+struct Profile {
+  std::vector<float> weights;
+  double on_map, whole;
+
+  void compute(double middle, int64_t radius, double sigma, int64_t first, int64_t last, bool with_whole) {
+    const float rate = static_cast<float>(std::max(-0.5 / (sigma * sigma), -1e30));
+    const float nearest = static_cast<float>(std::floor(middle) + 0.5 - middle);
+    const auto offset = [&](int64_t pixel) { return static_cast<float>(static_cast<double>(pixel) + 0.5 - middle); };
+    if (static_cast<int64_t>(weights.size()) < last - first) weights.resize(last - first);
+    whole = on_map = gaussian(offset(first), nearest, rate, last - first, weights.data());
+    if (!with_whole) return;
+    const int64_t begin = static_cast<int64_t>(std::floor(middle)) - radius, end = begin + 2 * radius + 1;
+    if (first == last) {  // nothing of it is on the map
+      whole = gaussian_sum(offset(begin), nearest, rate, end - begin);
+      return;
+    }
+    whole += gaussian_sum(offset(begin), nearest, rate, first - begin) + gaussian_sum(offset(last), nearest, rate, end - last);
+  }
+};
+
+// The sums of cells: table[i] = factor * sum of the weights of the pixels of cell first_cell + i.
+inline void sum_cells(
+    const float* weights, int64_t first_pixel, int64_t last_pixel, int64_t stride, int64_t first_cell, double factor,
+    int64_t cells, float* table) {
+  for (int64_t i = 0; i < cells; ++i) {
+    const int64_t begin = std::max((first_cell + i) * stride, first_pixel);
+    const int64_t end = std::min((first_cell + i + 1) * stride, last_pixel);
+    float sum = 0;
+    for (int64_t pixel = begin; pixel < end; ++pixel) sum += weights[pixel - first_pixel];
+    table[i] = static_cast<float>(factor * sum);
   }
 }
 
 }  // namespace
 
-// Fills the person's table and the factor that normalises the window: over all of it ("clip"), or over what of it lies
-// on the map and in the ROI ("conserve").
-inline void prepare(const Map& map, bool conserve, Person& person, float* tables) {
-  const int64_t stored = reach(person, map);
-  float* table = tables + person.table + stored;
-  double sum = 1;
-  table[0] = 1.0f;
-  for (int64_t d = 1; d <= person.radius; ++d) {
-    const double scaled = static_cast<double>(d) / person.sigma;
-    const double weight = std::exp(-0.5 * scaled * scaled);
-    sum += 2 * weight;
-    if (d <= stored) table[d] = table[-d] = static_cast<float>(weight);
-  }
-  if (!conserve) {
-    person.factor = 1 / (sum * sum);
-    return;
-  }
-  const auto sum_of = [&](int64_t first, int64_t last) {
-    double total = 0;
-    for (int64_t d = first; d < last; ++d) total += table[d];
-    return total;
-  };
-  double mass = 0;
-  if (map.roi == nullptr) {
-    mass = sum_of(person.top - person.row, person.bottom - person.row) *
-           sum_of(person.left - person.column, person.right - person.column);
-  } else {
-    for (int64_t y = person.top; y < person.bottom; ++y) {
-      mass += table[y - person.row] * masked_sum(table + (person.left - person.column),
-                                                 map.roi + y * map.width + person.left, person.right - person.left);
+// Fills the tables of one person's kernels. Each kernel has the same mass over its whole window. "Clip" keeps that; "conserve"
+// divides by what of the person lies on the map and in the ROI.
+class PersonTables {
+ public:
+  PersonTables(const Maps& maps, bool conserve) : maps_(maps), conserve_(conserve) {}
+
+  void fill(const Kernel* kernels, int64_t count, float* tables) {
+    double person = 0;
+    if (static_cast<int64_t>(rows_.size()) < count) rows_.resize(count), columns_.resize(count);
+    const bool with_whole = !conserve_ || count > 1;
+    for (int64_t i = 0; i < count; ++i) {
+      const Kernel& kernel = kernels[i];
+      rows_[i].compute(kernel.y, kernel.radius_y, kernel.sigma_y, kernel.top, kernel.bottom, with_whole);
+      columns_[i].compute(kernel.x, kernel.radius_x, kernel.sigma_x, kernel.left, kernel.right, with_whole);
+      const double whole = with_whole ? rows_[i].whole * columns_[i].whole : 1;
+      person += conserve_ ? mass(kernel, rows_[i], columns_[i]) / whole : 1;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const double whole = with_whole ? rows_[i].whole * columns_[i].whole : 1;
+      store(kernels[i], rows_[i].weights.data(), columns_[i].weights.data(), 1 / (whole * person), tables);
     }
   }
-  person.factor = 1 / mass;
+
+ private:
+  double mass(const Kernel& kernel, const Profile& rows, const Profile& columns) const {
+    if (maps_.roi == nullptr) return rows.on_map * columns.on_map;
+    const bool* inside = maps_.roi + kernel.image * maps_.height * maps_.width;
+    double total = 0;
+    for (int64_t y = kernel.top; y < kernel.bottom; ++y) {
+      total += static_cast<double>(rows.weights[y - kernel.top]) *
+               masked_sum(columns.weights.data(), inside + y * maps_.width + kernel.left, kernel.right - kernel.left);
+    }
+    return total;
+  }
+
+  void store(const Kernel& kernel, const float* rows, const float* columns, double factor, float* tables) const {
+    float* row_table = tables + kernel.row_table;
+    float* column_table = tables + kernel.column_table;
+    if (kernel.masked) {
+      for (int64_t i = 0; i < kernel.bottom - kernel.top; ++i) row_table[i] = static_cast<float>(factor * rows[i]);
+      std::copy_n(columns, kernel.right - kernel.left, column_table);
+      return;
+    }
+    const int64_t first_row = kernel.first_row - kernel.image * maps_.rows();
+    sum_cells(rows, kernel.top, kernel.bottom, maps_.stride, first_row, factor, kernel.last_row - kernel.first_row,
+              row_table);
+    sum_cells(columns, kernel.left, kernel.right, maps_.stride, kernel.first_column, 1, kernel.columns, column_table);
+  }
+
+  const Maps maps_;
+  const bool conserve_;
+  std::vector<Profile> rows_, columns_;
+};
+
+// The windows' numbers by their first row, in their own order within one: neighbours in memory are added one after another.
+template <class Window>
+std::vector<int64_t> order_by_row(const std::vector<Window>& windows, int64_t rows) {
+  std::vector<int64_t> next(rows + 2, 0);
+  for (const Window& window : windows) ++next[window.first_row + 1];
+  for (int64_t row = 0; row < rows; ++row) next[row + 1] += next[row];
+  std::vector<int64_t> order(windows.size());
+  for (size_t i = 0; i < windows.size(); ++i) order[next[windows[i].first_row]++] = static_cast<int64_t>(i);
+  return order;
 }
 
-// Rows that cut the map into `count` bands of about the same work; count + 1 numbers from 0 to height.
-inline std::vector<int64_t> bands(const std::vector<Person>& people, const Map& map, int64_t count) {
-  std::vector<int64_t> change(map.height + 1, 0);
-  for (const Person& person : people) {
-    change[person.top] += person.right - person.left;
-    change[person.bottom] -= person.right - person.left;
+// Rows of cells that cut the batch into `count` bands of about the same work; count + 1 numbers from 0 to rows.
+template <class Window>
+std::vector<int64_t> bands(const std::vector<Window>& windows, int64_t rows, int64_t columns, int64_t count) {
+  std::vector<int64_t> change(rows + 1, 0);
+  for (const Window& window : windows) {
+    change[window.first_row] += window.columns;
+    change[window.last_row] -= window.columns;
   }
-  std::vector<int64_t> work(map.height + 1, 0);  // before each row; a row costs its own pixels too
-  int64_t row_work = map.width;
-  for (int64_t y = 0; y < map.height; ++y) {
-    row_work += change[y];
-    work[y + 1] = work[y] + row_work;
+  std::vector<int64_t> work(rows + 1, 0);  // before each row; a row costs its own cells too
+  int64_t row_work = columns;
+  for (int64_t row = 0; row < rows; ++row) {
+    row_work += change[row];
+    work[row + 1] = work[row] + row_work;
   }
   std::vector<int64_t> starts;
   for (int64_t i = 0; i <= count; ++i) {
-    const double share = static_cast<double>(work[map.height]) * static_cast<double>(i) / static_cast<double>(count);
+    const double share = static_cast<double>(work[rows]) * static_cast<double>(i) / static_cast<double>(count);
     starts.push_back(std::lower_bound(work.begin(), work.end(), static_cast<int64_t>(share)) - work.begin());
   }
   starts.front() = 0;
-  starts.back() = map.height;
+  starts.back() = rows;
   return starts;
 }
 
-// Rows [first, last) of the map, zero before; pixels outside the ROI stay zero.
-inline void add_people(
-    const std::vector<Person>& people, const float* tables, const Map& map, int64_t first, int64_t last, float* out) {
-  for (const Person& person : people) {
-    const int64_t top = std::max(person.top, first), bottom = std::min(person.bottom, last);
-    if (top >= bottom) continue;
-    const float* weights = middle(person, map, tables);
-    add_window(weights + (top - person.row), weights + (person.left - person.column), person.factor, bottom - top,
-               person.right - person.left, map.width, out + top * map.width + person.left);
+namespace {
+
+// Adds the pixels in the ROI of a kernel with tables in pixels to the rows [first, last) of cells.
+inline void add_masked(const Maps& maps, const Kernel& kernel, const float* tables, int64_t first, int64_t last, float* out) {
+  const bool* inside = maps.roi + kernel.image * maps.height * maps.width;
+  const int64_t above = kernel.image * maps.rows();
+  for (int64_t y = kernel.top; y < kernel.bottom; ++y) {
+    const int64_t row = above + y / maps.stride;
+    if (row < first || row >= last) continue;
+    const float weight = tables[kernel.row_table + y - kernel.top];
+    float* cells = out + row * maps.columns();
+    for (int64_t x = kernel.left; x < kernel.right; ++x) {
+      if (inside[y * maps.width + x]) cells[x / maps.stride] += weight * tables[kernel.column_table + x - kernel.left];
+    }
   }
-  if (map.roi == nullptr) return;
-  for (int64_t i = first * map.width; i < last * map.width; ++i) out[i] = map.roi[i] ? out[i] : 0.0f;
+}
+
+}  // namespace
+
+// Writes rows [first, last) of cells.
+inline void fill_band(
+    const std::vector<Kernel>& kernels, const std::vector<int64_t>& order, const float* tables, const Maps& maps,
+    int64_t first, int64_t last, float* out) {
+  const int64_t columns = maps.columns();
+  std::fill(out + first * columns, out + last * columns, 0.0f);
+  for (const int64_t index : order) {
+    const Kernel& kernel = kernels[index];
+    if (kernel.first_row >= last) break;
+    if (kernel.masked) {
+      add_masked(maps, kernel, tables, first, last, out);
+      continue;
+    }
+    const int64_t top = std::max(kernel.first_row, first), bottom = std::min(kernel.last_row, last);
+    if (top >= bottom) continue;
+    add_product(tables + kernel.row_table + (top - kernel.first_row), tables + kernel.column_table, bottom - top,
+                kernel.columns, columns, out + top * columns + kernel.first_column);
+  }
+  if (maps.roi == nullptr || maps.stride > 1) return;
+  for (int64_t i = first * columns; i < last * columns; ++i) out[i] = maps.roi[i] ? out[i] : 0.0f;
 }
 
 }  // namespace skt::density

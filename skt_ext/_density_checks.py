@@ -1,0 +1,134 @@
+"""Argument checks of density maps and widths: people, regions and images as float64, bool and float32 tensors."""
+
+import numbers
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skt_ext._checks import check_count, check_number
+
+LARGEST_RADIUS = 1_000_000  # pixels; beyond any image, and a kernel of this size still fits in memory
+
+
+def as_float64(name: str, value: Any, expected: str) -> Tensor:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        return torch.from_numpy(value.astype(np.float64, order="C"))  # also for foreign byte orders
+    if not isinstance(value, Tensor):
+        came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be a tensor or an array of numbers {expected}, got {came}")
+    if value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"{name} must be real numbers, got {value.dtype}")
+    if value.requires_grad:
+        raise ValueError(f"{name} requires a gradient, which skt_ext does not compute: pass {name}.detach()")
+    return value.to(torch.float64)
+
+
+def as_points(points: Any, name: str = "points") -> Tensor:
+    """(P, 2) float64, or a clear error."""
+    positions = as_float64(name, points, "(P, 2) of [x, y]")
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise ValueError(f"{name} must have shape (P, 2), [x, y] in each row, got {tuple(positions.shape)}")
+    _check_finite(name, positions)
+    return positions
+
+
+def as_people(points: Any, name: str = "points") -> Tensor:
+    """(P, K, 2) float64 from (P, 2) or (P, K, 2), or a clear error."""
+    positions = as_float64(name, points, "(P, 2) of [x, y]")
+    if positions.ndim not in (2, 3) or positions.shape[-1] != 2 or 0 in positions.shape[1:]:
+        raise ValueError(
+            f"{name} must have shape (P, 2), [x, y] in each row, or (P, K, 2) with K kernels a person, "
+            f"got {tuple(positions.shape)}"
+        )
+    _check_finite(name, positions)
+    return positions if positions.ndim == 3 else positions[:, None]
+
+
+def _check_finite(name: str, positions: Tensor) -> None:
+    finite = positions.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        index = int((~finite).nonzero()[0])
+        raise ValueError(f"{name} must be finite, got {name}[{index}] = {positions[index].tolist()}")
+
+
+def as_widths(sigma: Any, points: Tensor, truncate: float, name: str = "sigma") -> Tensor:
+    """(P, K, 2) float64, [x, y], for points (P, K, 2), from one number, (P,), (P, 2), (P, K) or (P, K, 2)."""
+    people, kernels, _ = points.shape
+    if isinstance(sigma, numbers.Real):
+        check_number(name, sigma, positive=True)
+        widths = points.new_full((people, kernels, 2), float(sigma))
+    else:
+        widths = as_float64(name, sigma, "(P,), or a number")
+        if widths.device != points.device:
+            raise ValueError(f"{name} must be on the device of points, {points.device}, got {widths.device}")
+        shapes: tuple[tuple[int, ...], ...]
+        if kernels == 1:
+            shapes, axes = ((people,), (people, 2)), f"(P,) = ({people},) or (P, 2) = ({people}, 2)"
+        else:
+            shapes = ((people, kernels), (people, kernels, 2))
+            axes = f"(P, K) = ({people}, {kernels}) or (P, K, 2) = ({people}, {kernels}, 2)"
+        if tuple(widths.shape) not in shapes:
+            raise ValueError(f"{name} must be a number or have shape {axes}, got {tuple(widths.shape)}")
+        one_for_both_axes = tuple(widths.shape) == shapes[0]
+        widths = widths.reshape(people, kernels, -1).expand(-1, -1, 2) if one_for_both_axes else widths
+        widths = widths.reshape(people, kernels, 2)
+    usable = ((widths > 0) & (widths * truncate <= LARGEST_RADIUS)).flatten(1).all(dim=1)
+    if not usable.all():
+        index = int((~usable).nonzero()[0])
+        came = widths[index].unique().tolist()
+        raise ValueError(
+            f"{name} must be above 0 and truncate * sigma at most {LARGEST_RADIUS} pixels, "
+            f"got {name}[{index}] = {came[0] if len(came) == 1 else came}"
+        )
+    return widths
+
+
+def check_shape(shape: Any) -> tuple[int, int]:
+    if not isinstance(shape, (tuple, list, torch.Size)) or len(shape) != 2:
+        raise ValueError(f"shape must be (H, W), got {shape!r}")
+    height, width = shape
+    check_count("shape[0]", height)
+    check_count("shape[1]", width)
+    return height, width
+
+
+def as_region(roi: Any, shape: tuple[int, ...], axes: str = "(H, W)") -> Tensor:
+    """A bool tensor of that shape, or a clear error."""
+    if not isinstance(roi, (Tensor, np.ndarray)):
+        raise TypeError(f"roi must be a bool tensor or array {axes}, got {type(roi).__name__}")
+    if roi.dtype not in (torch.bool, np.bool_):
+        raise TypeError(f"roi must be bool, True where people are counted, got {roi.dtype}")
+    if tuple(roi.shape) != shape:
+        raise ValueError(f"roi must have the shape {axes} of the map, {shape}, got {tuple(roi.shape)}")
+    return torch.from_numpy(np.array(roi, order="C")) if isinstance(roi, np.ndarray) else roi
+
+
+def as_image(image: Any, shape: tuple[int, int], batch: tuple[int, ...] = ()) -> Tensor:
+    """(*batch, C, H, W) float32 from (C, H, W) or (H, W) of uint8 or floats; uint8 becomes value / 255."""
+    axes = f"({'B, ' if batch else ''}C, H, W)"
+    if isinstance(image, np.ndarray) and image.dtype.kind in "fu":
+        image = torch.from_numpy(np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("=")))
+    if not isinstance(image, Tensor):
+        raise TypeError(f"image must be a tensor or array {axes}, got {type(image).__name__}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise TypeError(f"image must be uint8 or floating point, got {image.dtype}")
+    if image.requires_grad:
+        raise ValueError("image requires a gradient, which skt_ext does not compute: pass image.detach()")
+    if image.ndim == len(batch) + 2:
+        image = image.unsqueeze(-3)
+    if image.ndim != len(batch) + 3 or tuple(image.shape[:-3]) != batch or tuple(image.shape[-2:]) != shape:
+        expected = ", ".join([*map(str, batch), "C", *map(str, shape)])
+        raise ValueError(f"image must have shape {axes} = ({expected}), got {tuple(image.shape)}")
+    values = image.to(torch.float32) / 255 if image.dtype == torch.uint8 else image.to(torch.float32)
+    if not values.isfinite().all():
+        raise ValueError("image must be finite")
+    return values
+
+
+def check_geodesic(weight: Any, gain: Any) -> None:
+    check_number("geodesic_weight", weight, positive=False)
+    if weight >= 1:
+        raise ValueError(f"geodesic_weight must be below 1, got {weight!r}")
+    check_number("geodesic_gain", gain, positive=False)
