@@ -38,3 +38,30 @@ def write_shanghaitech(
         write_image_info(
             split_folder / annotations / f"GT_{name}.mat", np.array(points, np.float64).reshape(-1, 2)
         )
+
+
+def write_mall(
+    root: Path, frames: list[list], *, first: int = 1, roi=None, weights=None, height: int = 6, width: int = 8
+) -> None:
+    """Mall with annotations for frames 1, 2, ... and pictures from frame `first` on."""
+    cells = np.empty((1, len(frames)), dtype=object)
+    for index, points in enumerate(frames):
+        record = np.empty((1, 1), dtype=[("loc", object)])
+        record["loc"][0, 0] = np.asarray(points, np.float64).reshape(-1, 2)
+        cells[0, index] = record
+    root.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(root / "mall_gt.mat", {"frame": cells})
+    mask = np.ones((height, width), np.uint8) if roi is None else np.asarray(roi)
+    scene = {"roi": {"mask": mask}, "pMapN": np.ones((height, width)) if weights is None else weights}
+    scipy.io.savemat(root / "perspective_roi.mat", scene)
+    for number in range(first, len(frames) + 1):
+        write_image(root / f"frames/seq_{number:06d}.jpg", height, width)
+
+
+def write_brt(root: Path, points_by_name: dict[str, list], *, split: str = "train", dtype="float64") -> None:
+    """Beijing-BRT with pictures of 8 x 6 pixels."""
+    for name, points in points_by_name.items():
+        write_image(root / split / f"frame/{name}.jpg")
+        (root / split / "ground_truth").mkdir(parents=True, exist_ok=True)
+        scipy.io.savemat(root / split / f"ground_truth/{name}.mat", {"loc": np.array(points, dtype)})
+    scipy.io.savemat(root / "pMapN.mat", {"pMapN": np.full((6, 8), 4.0)})

@@ -121,7 +121,7 @@ def test_fixed_widths():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "magic"}, "sigma kind: expected adaptive or fixed, got 'magic'"),
+        ({"kind": "magic"}, "sigma kind: expected adaptive, fixed or perspective, got 'magic'"),
         ({"beta": 0.0}, "sigma beta: expected a positive number, got 0.0"),
         ({"neighbors": -1}, "sigma neighbors: expected a positive number, got -1"),
         ({"value": float("nan")}, "sigma value: expected a positive number, got nan"),

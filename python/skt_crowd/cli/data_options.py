@@ -16,7 +16,8 @@ KindOption = Annotated[
     str,
     typer.Option(
         "--data-kind",
-        help="How the images and points are stored: folder (your own), shanghaitech, ucf_cc_50 or synthetic.",
+        help="How the images and points are stored: folder (your own), shanghaitech, ucf_cc_50, ucf_qnrf, mall, "
+        "beijing_brt or synthetic.",
         rich_help_panel=IMAGES,
     ),
 ]

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from skt_crowd.cli.data_options import KindOption, KindSettingsOption, SplitOption, parse_data_options
+from skt_crowd.errors import UsageError
 
 if TYPE_CHECKING:
-    from skt_crowd.data.targets import Boundary
+    from skt_crowd.data.prepare import Layout
+    from skt_crowd.data.targets import Boundary, SigmaRule
 
 WIDTHS = "Width of a person's Gaussian"
+NEAREST_AT_MOST = 30.0  # pixels; the usual cap for UCF-QNRF
 
 
 def prepare(
@@ -26,24 +29,56 @@ def prepare(
     kind: KindOption = "folder",
     split: SplitOption = "train",
     options: KindSettingsOption = None,
-    sigma: Annotated[
-        float | None,
+    widths: Annotated[
+        str | None,
         typer.Option(
-            "--sigma",
-            help="The same width for everyone, in pixels, instead of one from the neighbours.",
+            "--widths",
+            help="adaptive: by the mean distance to the neighbours (the default); nearest: the distance to the "
+            "nearest one, at most 30 pixels (usual for UCF-QNRF); perspective: a length in metres, for data "
+            "sets with a perspective map; fixed: --sigma for everyone.",
             rich_help_panel=WIDTHS,
             show_default=False,
         ),
     ] = None,
-    beta: Annotated[
-        float,
+    sigma: Annotated[
+        float | None,
         typer.Option(
-            "--beta", help="Width as a part of the mean distance to the neighbours.", rich_help_panel=WIDTHS
+            "--sigma", help="The width with fixed, in pixels.", rich_help_panel=WIDTHS, show_default=False
         ),
-    ] = 0.3,
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            "--beta",
+            help="With adaptive, the width as a part of the mean distance (0.3).",
+            rich_help_panel=WIDTHS,
+            show_default=False,
+        ),
+    ] = None,
     neighbors: Annotated[
-        int, typer.Option("--neighbors", help="How many nearest neighbours.", rich_help_panel=WIDTHS)
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--neighbors",
+            help="With adaptive, how many nearest neighbours (3).",
+            rich_help_panel=WIDTHS,
+            show_default=False,
+        ),
+    ] = None,
+    metres: Annotated[
+        float | None,
+        typer.Option(
+            "--metres", help="The width with perspective (0.2).", rich_help_panel=WIDTHS, show_default=False
+        ),
+    ] = None,
+    maximum: Annotated[
+        float | None,
+        typer.Option(
+            "--maximum",
+            help="No width above this many pixels; not with fixed.",
+            rich_help_panel=WIDTHS,
+            show_default=False,
+        ),
+    ] = None,
     boundary: Annotated[
         str,
         typer.Option(
@@ -51,40 +86,90 @@ def prepare(
             help="conserve: each person sums to one inside the image; clip: what reaches out is lost.",
         ),
     ] = "conserve",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace maps of an earlier call.")] = False,
+    layout: Annotated[
+        str, typer.Option("--layout", help="images: a file for each image; split: one file, maps.h5.")
+    ] = "images",
+    contact_sheet: Annotated[
+        bool,
+        typer.Option(
+            "--contact-sheet/--no-contact-sheet", help="Pictures of the images with their maps beside them."
+        ),
+    ] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", help="Processes; as many as there are cores, unless given.", show_default=False
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace maps that an earlier call made with other settings.")
+    ] = False,
 ) -> None:
-    """Write the density map of every image as HDF5, for other programs.
+    """Write the density map of every image as HDF5, for other programs, and contact sheets to check them.
 
     Example:  `skt prepare part_A --data-kind shanghaitech --output maps`
 
     Each image gets a file of its name with the dataset `density`, people per pixel; manifest.json holds the
-    settings. Training does not need this: it makes its targets from the points as it goes.
+    settings and the SHA-256 of every input; contact_sheet/ shows the images with their maps. The same call
+    again finishes one that was stopped. Training does not need this: it makes its targets from the points.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from skt_crowd.data import SigmaRule, open_dataset, prepare_density_maps
+    from skt_crowd.data import open_dataset, prepare_density_maps
+    from skt_crowd.training.environment import available_cores
 
-    dataset = open_dataset(kind, data, split=split, **parse_data_options(options))
-    rule = (
-        SigmaRule("adaptive", beta=beta, neighbors=neighbors)
-        if sigma is None
-        else SigmaRule("fixed", value=sigma)
-    )
+    rule = _sigma_rule(widths, sigma, beta=beta, neighbors=neighbors, metres=metres, maximum=maximum)
+    settings = parse_data_options(options)
+    dataset = open_dataset(kind, data, split=split, **settings)
     console = Console()
-    with Progress(console=console, disable=not console.is_terminal) as progress:
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("maps", total=len(dataset))
         written = prepare_density_maps(
             dataset,
             output,
             sigma=rule,
-            boundary=cast("Boundary", boundary),  # checked there
+            boundary=cast("Boundary", boundary),  # checked there, as the layout is
+            layout=cast("Layout", layout),
+            workers=available_cores() if workers is None else workers,
+            contact_sheet=contact_sheet,
             overwrite=overwrite,
+            source={"split": split, **settings},
             on_image=lambda _: progress.advance(task),
         )
+    there = written.images - written.made
     console.print(
         f"{written.images} maps of {written.people:,} people in {written.output}, sum {written.mass:,.1f}"
-        + (f"; {written.outside} points outside their images were left out" if written.outside else ""),
+        + (f"; {there} of them were there" if there else "")
+        + (f"; {written.outside} points outside were left out" if written.outside else "")
+        + (f"; {written.pages} contact sheets" if written.pages else ""),
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _sigma_rule(widths: str | None, sigma: float | None, **given: float | None) -> SigmaRule:
+    """The rule that the options describe; an option that the rule does not have is refused."""
+    from skt_crowd.data import SigmaRule
+
+    name = widths or ("adaptive" if sigma is None else "fixed")
+    known = {
+        "adaptive": ("beta", "neighbors", "maximum"),
+        "nearest": ("maximum",),
+        "perspective": ("metres", "maximum"),
+        "fixed": ("sigma",),
+    }
+    if name not in known:
+        raise UsageError(f"--widths: expected one of {', '.join(known)}, got {name!r}")
+    values = {key: value for key, value in {"sigma": sigma, **given}.items() if value is not None}
+    for key in values:
+        if key not in known[name]:
+            raise UsageError(f"--{key}: widths {name} has no such option")
+    if name == "fixed":
+        if sigma is None:
+            raise UsageError("--widths fixed: needs --sigma")
+        return SigmaRule("fixed", value=sigma)
+    if name == "nearest":
+        return SigmaRule("adaptive", **{"beta": 1.0, "neighbors": 1, "maximum": NEAREST_AT_MOST, **values})  # type: ignore[arg-type]
+    return SigmaRule(name, **values)  # type: ignore[arg-type]

@@ -17,10 +17,13 @@ from skt_crowd.errors import SktError
 class AnnotatedImages(ABC):
     """A crowd data set of image files, in natural order of their names (IMG_2 before IMG_10).
 
-    A sample's name is its file's name without the suffix.
+    A sample's name is its file's name without the suffix. A data set of one fixed camera has a region of
+    interest, a perspective map or both, which each of its samples then carries.
     """
 
     kind: ClassVar[str]
+    roi: np.ndarray | None = None  # (H, W) bool
+    perspective: np.ndarray | None = None  # (H, W) float64, pixels a metre
 
     def __init__(self, images: Iterable[Path]) -> None:
         self._images = sorted(images, key=lambda path: natural_order(path.name))
@@ -32,8 +35,14 @@ class AnnotatedImages(ABC):
     def __getitem__(self, index: int) -> CrowdSample:
         image = read_image(self._images[index])
         height, width = image.shape[:2]
-        points, outside = drop_outside(self.annotated_points(index), height, width)
-        return CrowdSample(self.names[index], image, points, outside)
+        for name, plane in (("region of interest", self.roi), ("perspective map", self.perspective)):
+            if plane is not None and plane.shape != (height, width):
+                raise SktError(
+                    f"{self._images[index]}: {height} x {width} pixels (H x W), but the data set's {name} is "
+                    f"{plane.shape[0]} x {plane.shape[1]}"
+                )
+        points, outside = drop_outside(self.annotated_points(index), height, width, self.roi)
+        return CrowdSample(self.names[index], image, points, outside, self.roi, self.perspective)
 
     def image_path(self, index: int) -> Path:
         return self._images[index]

@@ -62,6 +62,7 @@ class _Decoded(NamedTuple):
     points: np.ndarray  # (P, 2) float64
     sigma: np.ndarray  # (P,) float64
     boxes: np.ndarray  # (P,) float64, sides of the heads' squares; (0,) without a presence rule
+    roi: np.ndarray | None  # (H, W) bool
 
 
 class TrainingCrops(Dataset[TrainingCrop]):
@@ -135,16 +136,19 @@ class TrainingCrops(Dataset[TrainingCrop]):
 
     def __getitem__(self, item: int) -> TrainingCrop:
         index = self.image_index(item)
-        image, points, sigma, boxes = self._decoded.get(index, lambda: self._decode(index))
+        image, points, sigma, boxes, roi = self._decoded.get(index, lambda: self._decode(index))
         rng = np.random.default_rng((self._seed, _CROP, item))
         if rng.random() < self._flip_probability:
             image, points = flip_horizontally(image, points)
+            roi = None if roi is None else roi[:, ::-1]
         shape = image.shape[0], image.shape[1]
         box = random_box(shape, self._crop, rng)
         pixels = torch.zeros(3, self._crop, self._crop)
         cut = normalize_image(image[box.top : box.bottom, box.left : box.right])
         pixels[:, : cut.shape[1], : cut.shape[2]] = cut
-        target = make_target(points, sigma, shape, box=box, stride=self._stride, boundary=self._boundary)
+        target = make_target(
+            points, sigma, shape, box=box, stride=self._stride, boundary=self._boundary, roi=roi
+        )
         people = torch.tensor(float(len(points_inside(points, box))))
         present = torch.zeros(0, 3)
         if self._presence is not None:
@@ -164,9 +168,10 @@ class TrainingCrops(Dataset[TrainingCrop]):
     def _decode(self, index: int) -> _Decoded:
         sample = self._dataset[index]
         points = sample.points
+        sigma = self._sigma.widths(points, sample.perspective)
         boxes = self._presence.sides(points) if self._presence is not None else np.zeros(0)
-        return _Decoded(sample.image, points, self._sigma.widths(points), boxes)
+        return _Decoded(sample.image, points, sigma, boxes, sample.roi)
 
 
 def _bytes_of(decoded: _Decoded) -> int:
-    return sum(array.nbytes for array in decoded)
+    return sum(array.nbytes for array in decoded if array is not None)

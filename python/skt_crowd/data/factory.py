@@ -5,16 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from skt_crowd.data.beijing_brt import BeijingBrt
 from skt_crowd.data.folder import ImageFolder
+from skt_crowd.data.mall import Mall
 from skt_crowd.data.samples import CrowdDataset
 from skt_crowd.data.shanghaitech import ShanghaiTech
 from skt_crowd.data.synthetic import SyntheticCrowds
 from skt_crowd.data.ucf_cc_50 import UcfCc50
+from skt_crowd.data.ucf_qnrf import UcfQnrf
 from skt_crowd.errors import UsageError
 
 _ON_DISK: dict[str, Callable[..., CrowdDataset]] = {
     "shanghaitech": ShanghaiTech,
     "ucf_cc_50": UcfCc50,
+    "ucf_qnrf": UcfQnrf,
+    "mall": Mall,
+    "beijing_brt": BeijingBrt,
     "folder": ImageFolder,
 }
 
@@ -25,8 +31,9 @@ def open_dataset(kind: str, root: Path | None, *, split: str = "train", **option
     """Open a data set of one of ``DATASET_KINDS``.
 
     Args:
-        kind: ``"shanghaitech"`` (option ``part``), ``"ucf_cc_50"`` (``fold``), ``"folder"``: your own images,
-            or ``"synthetic"`` (``length``, ``seed``, ``height``, ``width``, ``people_min``, ``people_max``).
+        kind: ``"shanghaitech"`` (option ``part``), ``"ucf_cc_50"`` (``fold``), ``"ucf_qnrf"``, ``"mall"``,
+            ``"beijing_brt"``, ``"folder"``: your own images, or ``"synthetic"`` (``length``, ``seed``,
+            ``height``, ``width``, ``people_min``, ``people_max``).
         root: its folder; None for synthetic crowds, which have none.
         split: ``"train"``, ``"test"``, or for your own images any folder below `root`.
         options: those of the kind, see its class.

@@ -1,4 +1,4 @@
-"""Points from the two MATLAB layouts of crowd counting: ShanghaiTech's and UCF's."""
+"""Points, regions and perspective maps from the MATLAB layouts of crowd counting."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,10 @@ from skt_crowd.errors import SktError
 _LAYOUTS = {
     "image_info": "ShanghaiTech: image_info{1}.location, (people, 2) [x, y]",
     "annPoints": "UCF_CC_50 and UCF-QNRF: annPoints, (people, 2) [x, y]",
+    "loc": "Beijing-BRT: loc, (people, 2) [x, y]",
+    "frame": "Mall: frame{i}.loc, (people, 2) [x, y]",
+    "roi": "Mall: roi.mask, (H, W)",
+    "pMapN": "Mall and Beijing-BRT: pMapN, (H, W) of weights above 0",
 }
 
 
@@ -44,15 +48,78 @@ def read_ann_points(path: Path) -> np.ndarray:
     Raises:
         SktError: the file is missing, damaged or of another layout, or a coordinate is not finite.
     """
-    points = _load_variable(path, "annPoints")
-    if not isinstance(points, np.ndarray):  # a sparse matrix
-        raise SktError(f"{path}: expected {_LAYOUTS['annPoints']}, got a {type(points).__name__}")
-    return checked_points(points, path)
+    return checked_points(_load_array(path, "annPoints"), path)
+
+
+def read_loc_points(path: Path) -> np.ndarray:
+    """``loc`` of a Beijing-BRT file, (P, 2) float64 [x, y]; integers are welcome.
+
+    Raises:
+        SktError: the file is missing, damaged or of another layout, or a coordinate is not finite.
+    """
+    return checked_points(_load_array(path, "loc"), path)
+
+
+def read_frame_points(path: Path) -> list[np.ndarray]:
+    """``frame{i}.loc`` of Mall's ground truth, one (P, 2) float64 [x, y] for each frame.
+
+    Raises:
+        SktError: the file is missing, damaged or of another layout, or a coordinate is not finite.
+    """
+    frames = _load_array(path, "frame")
+    points = []
+    for number, frame in enumerate(frames.ravel(), start=1):
+        try:
+            location = frame["loc"][0, 0]
+        except (IndexError, KeyError, ValueError, TypeError):
+            raise SktError(
+                f"{path}: frame {number} is not laid out as expected ({_LAYOUTS['frame']})"
+            ) from None
+        points.append(checked_points(np.asarray(location), f"{path}, frame {number}"))
+    return points
+
+
+def read_roi_mask(path: Path) -> np.ndarray:
+    """``roi.mask`` of Mall, (H, W) bool, True where people are counted.
+
+    Raises:
+        SktError: the file is missing, damaged or of another layout, or the region is empty.
+    """
+    try:
+        mask = np.asarray(_load_variable(path, "roi")["mask"][0, 0])
+    except (IndexError, KeyError, ValueError, TypeError):
+        raise SktError(f"{path}: its variable roi is not laid out as expected ({_LAYOUTS['roi']})") from None
+    if mask.ndim != 2 or mask.dtype.kind not in "biuf":
+        raise SktError(f"{path}: expected {_LAYOUTS['roi']}, got {mask.shape} of {mask.dtype}")
+    if not mask.any():
+        raise SktError(f"{path}: roi.mask is zero everywhere, so nobody would be counted")
+    return np.asarray(mask != 0)
+
+
+def read_perspective_weights(path: Path) -> np.ndarray:
+    """``pMapN``, (H, W) float64: weights proportional to 1 / (area of a person there).
+
+    Raises:
+        SktError: the file is missing, damaged or of another layout, or a weight is not above 0.
+    """
+    weights = _load_array(path, "pMapN")
+    if weights.ndim != 2 or weights.dtype.kind not in "iuf":
+        raise SktError(f"{path}: expected {_LAYOUTS['pMapN']}, got {weights.shape} of {weights.dtype}")
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise SktError(f"{path}: expected {_LAYOUTS['pMapN']}; {weights.min():g} is among them")
+    return np.asarray(weights, np.float64)
+
+
+def _load_array(path: Path, wanted: str) -> np.ndarray:
+    value = _load_variable(path, wanted)
+    if not isinstance(value, np.ndarray):  # a sparse matrix
+        raise SktError(f"{path}: expected {_LAYOUTS[wanted]}, got a {type(value).__name__}")
+    return value
 
 
 def _load_variable(path: Path, wanted: str) -> Any:
     try:
-        contents = scipy.io.loadmat(path)
+        contents = scipy.io.loadmat(str(path))  # of a missing Path it says something else
     except FileNotFoundError:
         raise SktError(f"{path}: no such file") from None
     except NotImplementedError:

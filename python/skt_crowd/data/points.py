@@ -32,13 +32,21 @@ def checked_points(array: np.ndarray, source: Path | str) -> np.ndarray:
     return points
 
 
-def drop_outside(points: np.ndarray, height: int, width: int) -> tuple[np.ndarray, int]:
-    """The points (P, 2) with 0 <= x < width and 0 <= y < height, and the number of the others.
+def drop_outside(
+    points: np.ndarray, height: int, width: int, roi: np.ndarray | None = None
+) -> tuple[np.ndarray, int]:
+    """The points (P, 2) with 0 <= x < width and 0 <= y < height, and inside roi; the number of the others.
+
+    Args:
+        roi: (height, width) bool, True where people are counted; None for the whole image.
 
     Example:
         >>> drop_outside(np.array([[0.0, 0.0], [4.0, 1.0]]), height=2, width=4)
         (array([[0., 0.]]), 1)
     """
     x, y = points[:, 0], points[:, 1]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return points[inside], int(len(points) - inside.sum())
+    kept = points[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
+    if roi is not None:
+        column, row = kept.astype(np.int64).T
+        kept = kept[roi[row, column]]
+    return kept, len(points) - len(kept)

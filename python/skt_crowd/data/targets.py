@@ -32,6 +32,8 @@ class SigmaRule:
     2.2), at least `minimum` and at most `maximum`; a person alone in the image gets `fallback`
     itself.
     ``fixed``: `value` for everyone.
+    ``perspective``: `metres` times the perspective map's pixels a metre at the person, at least `minimum` and
+    at most `maximum` (Zhang et al., CVPR 2015, take 0.2 m for a head).
 
     Raises:
         UsageError: a number out of its range.
@@ -41,18 +43,19 @@ class SigmaRule:
         array([4., 4.])
     """
 
-    kind: Literal["adaptive", "fixed"] = "adaptive"
+    kind: Literal["adaptive", "fixed", "perspective"] = "adaptive"
     beta: float = 0.3
     neighbors: int = 3
     fallback: float = 15.0
     minimum: float = 0.5
     maximum: float | None = None
     value: float = 15.0
+    metres: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.kind not in ("adaptive", "fixed"):
-            raise UsageError(f"sigma kind: expected adaptive or fixed, got {self.kind!r}")
-        for name in ("beta", "neighbors", "fallback", "minimum", "maximum", "value"):
+        if self.kind not in ("adaptive", "fixed", "perspective"):
+            raise UsageError(f"sigma kind: expected adaptive, fixed or perspective, got {self.kind!r}")
+        for name in ("beta", "neighbors", "fallback", "minimum", "maximum", "value", "metres"):
             number = getattr(self, name)
             if number is not None and not 0 < number < float("inf"):
                 raise UsageError(f"sigma {name}: expected a positive number, got {number!r}")
@@ -61,10 +64,22 @@ class SigmaRule:
                 f"sigma maximum: expected at least the minimum {self.minimum}, got {self.maximum}"
             )
 
-    def widths(self, points: np.ndarray) -> np.ndarray:
-        """The width of each of the people at `points` (P, 2): (P,) float64, in pixels."""
+    def widths(self, points: np.ndarray, perspective: np.ndarray | None = None) -> np.ndarray:
+        """The width of each of the people at `points` (P, 2): (P,) float64, in pixels.
+
+        Args:
+            perspective: (H, W) float64, pixels a metre; the rule ``perspective`` needs it.
+
+        Raises:
+            UsageError: the rule is ``perspective``, and there is no map.
+        """
         if self.kind == "fixed":
             return np.full(len(points), self.value)
+        if self.kind == "perspective":
+            if perspective is None:
+                raise UsageError("sigma kind perspective: the images have no perspective map")
+            column, row = points.astype(np.int64).T
+            return np.asarray(np.clip(self.metres * perspective[row, column], self.minimum, self.maximum))
         sigma = geometry_adaptive_sigma(
             torch.from_numpy(points),
             beta=self.beta,
@@ -83,6 +98,7 @@ def make_density(
     *,
     box: Box | None = None,
     boundary: Boundary = "conserve",
+    roi: np.ndarray | None = None,
 ) -> torch.Tensor:
     """The image's density map, sum_i G(p - p_i; sigma_i), inside a box: people per pixel.
 
@@ -98,6 +114,8 @@ def make_density(
         box: the part that is wanted, which may end beyond the image (zeros there); None for the whole image.
         boundary: ``"conserve"``: each person sums to one inside the image; ``"clip"``: kernels are cut at its
             border and lose mass there.
+        roi: (H, W) bool of the whole image, True where people are counted; kernels end there as at the
+            image's border. None for the whole image.
 
     Returns:
         (bottom - top, right - left) float32.
@@ -128,6 +146,7 @@ def make_density(
         torch.from_numpy(sigma[near]),
         truncate=TRUNCATE,
         boundary=boundary,
+        roi=None if roi is None else roi[top:bottom, left:right],
     )
     inside = around[box.top - top : box.bottom - top, box.left - left : box.right - left]
     density[: inside.shape[0], : inside.shape[1]] = inside
@@ -142,6 +161,7 @@ def make_target(
     box: Box | None = None,
     stride: int = 8,
     boundary: Boundary = "conserve",
+    roi: np.ndarray | None = None,
 ) -> torch.Tensor:
     """People per cell of stride x stride pixels: block sums of ``make_density``, which lose nobody.
 
@@ -153,4 +173,4 @@ def make_target(
         >>> tuple(target.shape), round(target.sum().item(), 4)
         ((5, 7), 2.0)
     """
-    return downsample_density(make_density(points, sigma, shape, box=box, boundary=boundary), stride)
+    return downsample_density(make_density(points, sigma, shape, box=box, boundary=boundary, roi=roi), stride)

@@ -121,20 +121,22 @@ class LossSettings(Section):
 class SigmaSettings(Section):
     """Width in pixels of the Gaussian that stands for one person."""
 
-    # adaptive: beta times the mean distance to the neighbours, within [minimum, maximum]; fixed: value.
-    kind: Literal["adaptive", "fixed"] = "adaptive"
+    # adaptive: beta times the mean distance to the neighbours, within [minimum, maximum]; fixed: value;
+    # perspective: metres, by the data set's perspective map.
+    kind: Literal["adaptive", "fixed", "perspective"] = "adaptive"
     beta: float = Field(default=0.3, gt=0)
     neighbors: int = Field(default=3, ge=1)
     fallback: float = Field(default=15.0, gt=0)
     minimum: float = Field(default=0.5, gt=0)
     maximum: float | None = Field(default=None, gt=0)
     value: float = Field(default=15.0, gt=0)
+    metres: float = Field(default=0.2, gt=0)
 
 
 class DataSettings(Section):
     """Images with points, their split into training and selection, and how crops are made."""
 
-    kind: Literal["shanghaitech", "ucf_cc_50", "folder", "synthetic"]
+    kind: Literal["shanghaitech", "ucf_cc_50", "ucf_qnrf", "mall", "beijing_brt", "folder", "synthetic"]
     # The folder of the data set; synthetic crowds have none.
     root: str | None = None
     split: str = "train"

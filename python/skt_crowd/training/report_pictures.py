@@ -62,9 +62,8 @@ def hard_map(sample: CrowdSample, data: DataSettings, stride: int) -> np.ndarray
     """The target (h, w) in people per cell that training would use for the whole image."""
     rule = SigmaRule(**data.sigma.model_dump())
     shape = sample.image.shape[0], sample.image.shape[1]
-    target = make_target(
-        sample.points, rule.widths(sample.points), shape, stride=stride, boundary=data.boundary
-    )
+    widths = rule.widths(sample.points, sample.perspective)
+    target = make_target(sample.points, widths, shape, stride=stride, boundary=data.boundary, roi=sample.roi)
     return target.numpy()
 
 
