@@ -44,6 +44,10 @@ void launch(
   if (shape.blocks > std::numeric_limits<int32_t>::max()) {
     fail("skt_ext::", op, ": needs ", shape.blocks, " thread blocks, more than a launch may have (2^31 - 1)");
   }
+  constexpr size_t kWithoutAsking = 48 << 10;
+  if (shape.shared > kWithoutAsking) {
+    check_cuda(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared)));
+  }
   const dim3 grid(static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.parts));
   kernel<<<grid, shape.threads, shape.shared, device.stream()>>>(static_cast<Parameters>(values)...);
   check_cuda(op, cudaGetLastError());
