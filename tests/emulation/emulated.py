@@ -9,9 +9,10 @@ fixture ``emulated``::
         out = np.full(8, np.nan, np.float32)
         emulated("plain", order="random", seed=3).forward(x, out, 8, 1e-8)
 
-Arguments: a C-contiguous numpy array goes as a pointer to its memory (written back where the array is writeable), ``None``
-as a null pointer, an ``int`` as ``int64_t``, a ``float`` as ``double``. The function returns ``const char*``: null, or the
-message of an error, raised here as :class:`EmulationError` (``emulation::guarded`` in csrc/emulation/driver.h).
+Arguments: a C-contiguous numpy array goes as a pointer to its memory (written back where the array is writeable),
+``None`` as a null pointer, an ``int`` as ``int64_t``, a ``float`` as ``double``. The function returns ``const char*``:
+null, or the message of an error, raised here as :class:`EmulationError` (``emulation::guarded`` in
+csrc/emulation/driver.h).
 
 Modes: ``plain``; ``sanitized`` (AddressSanitizer and UBSan); ``race`` (the race checker; it also counts accesses to
 global memory: :meth:`Driver.counts`). A library runs in a process of its own, so that a crash is an exception here too.
