@@ -58,9 +58,28 @@ STABLE_TORCH_LIBRARY(skt_ext, m) {
       "max_pool_resize_backward(Tensor grad, Tensor argmax, SymInt kernel_h, SymInt kernel_w, SymInt height, "
       "SymInt width) -> Tensor");
   m.def(
-      "dense_fsp_distance(Tensor student, Tensor teacher, int[] channels, bool adjacent) -> "
+      "cosine_loss(Tensor student, Tensor teacher, float eps, float scale, bool with_gradient) -> "
+      "(Tensor loss, Tensor gradient)");
+  m.def("rescale_(Tensor(a!) gradient, Tensor grad, float scale) -> ()");
+  m.def(
+      "pool_and_pack(Tensor[] features, int[] kernels, bool normalize, bool with_argmax) -> "
+      "(Tensor packed, Tensor argmax, Tensor inverse_deviation)");
+  m.def(
+      "pool_and_pack_backward(Tensor grad, Tensor packed, Tensor argmax, Tensor inverse_deviation, "
+      "Tensor[] features, int[] kernels) -> Tensor[]");
+  m.def(
+      "dense_fsp_distance(Tensor student, Tensor teacher, int[] channels, bool adjacent, str precision) -> "
       "(Tensor distance, Tensor difference)");
-  m.def("dense_fsp_distance_backward(Tensor grad, Tensor student, Tensor difference) -> Tensor");
+  m.def(
+      "dense_fsp_distance_backward(Tensor grad, Tensor student, Tensor difference, int[] channels, bool adjacent, "
+      "str precision) -> Tensor");
+  m.def(
+      "embedded_distance(Tensor student, Tensor weight, Tensor? bias, Tensor? teacher, bool relu, float eps, "
+      "SymInt kernel_h, SymInt kernel_w) -> (Tensor loss, Tensor pooled, Tensor argmax, Tensor statistics)");
+  m.def(
+      "embedded_distance_backward(Tensor grad_loss, Tensor? grad_pooled, Tensor student, Tensor weight, "
+      "Tensor? bias, Tensor? teacher, Tensor argmax, Tensor statistics, bool relu, float eps, SymInt kernel_h, "
+      "SymInt kernel_w) -> (Tensor grad_student, Tensor grad_weight, Tensor grad_bias)");
   m.def(
       "density_splat(Tensor points, Tensor sigma, SymInt height, SymInt width, float truncate, bool conserve, "
       "Tensor? roi) -> Tensor");

@@ -159,7 +159,9 @@ def dense_fsp_loss(
         student = _pack(_pool(student_features, kernels), dtype, normalize)  # (N, sum of C_i, h w)
         teacher = _pack(_pool(teacher_features, kernels), dtype, normalize)
         channels = [feature.shape[1] for feature in student_features]
-        distance, _ = torch.ops.skt_ext.dense_fsp_distance(student, teacher, channels, pairs == "adjacent")
+        distance, _ = torch.ops.skt_ext.dense_fsp_distance(
+            student, teacher, channels, pairs == "adjacent", "float32"
+        )
         return reduce(distance, reduction)
 
 

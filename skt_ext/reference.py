@@ -53,6 +53,28 @@ def cosine_distance_backward(
     return gradient.to(student.dtype).contiguous(memory_format=memory_format_of(student))
 
 
+def cosine_loss(
+    student: Tensor, teacher: Tensor, eps: float, scale: float, with_gradient: bool
+) -> tuple[Tensor, Tensor]:
+    """The sum of `cosine_distance` over images and pixels, and `scale` times its gradient.
+
+    student, teacher (N, C, H, W) -> loss (), gradient (N, C, H, W) in the student's dtype; empty if unwanted
+    """
+    distance, statistics = cosine_distance(student, teacher, eps)
+    gradient = student.new_empty((0,))
+    if with_gradient:
+        gradient = cosine_distance_backward(
+            torch.full_like(distance, scale), student, teacher, statistics, eps
+        )
+    return distance.sum(), gradient
+
+
+def rescale_(gradient: Tensor, grad: Tensor, scale: float) -> None:
+    """gradient *= grad / scale: a gradient made for one factor, a number, becomes that for another, ()."""
+    dtype = accumulation_dtype(gradient, grad)
+    gradient.copy_(gradient.to(dtype) * (grad.to(dtype) / scale))
+
+
 def max_pool_resize(input: Tensor, kernel_h: int, kernel_w: int) -> tuple[Tensor, Tensor]:
     """Max over windows of (kernel_h, kernel_w) that tile (H, W); the last ones may stick out.
 
@@ -81,6 +103,69 @@ def max_pool_resize_backward(
     return gradient.contiguous(memory_format=memory_format_of(argmax))
 
 
+def pool_and_pack(
+    features: Sequence[Tensor], kernels: Sequence[int], normalize: bool, with_argmax: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All features max-pooled to one size, instance-normalised if asked for, and packed along the channels.
+
+    features (N, C_i, H_i, W_i); kernels [kernel_h_0, kernel_w_0, kernel_h_1, ...] that bring all to (h, w)
+    -> packed (N, sum of C_i, h w), argmax alike: each winner's offset in its window (empty if unwanted),
+    inverse_deviation (N, sum of C_i): 1 / sqrt(biased variance + 1e-5) over h w (empty if not normalised)
+    """
+    dtype = accumulation_dtype(*features)
+    pooled = [
+        max_pool_resize(feature.to(dtype), *kernel)
+        for feature, kernel in zip(features, _pairs_of(kernels), strict=True)
+    ]
+    packed = torch.cat([output.flatten(2) for output, _ in pooled], dim=1)
+    argmax = torch.cat([winners.flatten(2) for _, winners in pooled], dim=1)
+    inverse_deviation = packed.new_empty((0,))
+    if normalize:
+        centred = packed - packed.mean(2, keepdim=True)
+        inverse_deviation = torch.rsqrt(centred.square().mean(2) + 1e-5)
+        packed = centred * inverse_deviation[:, :, None]
+    return packed, argmax if with_argmax else argmax.new_empty((0,)), inverse_deviation
+
+
+def pool_and_pack_backward(
+    grad: Tensor,
+    packed: Tensor,
+    argmax: Tensor,
+    inverse_deviation: Tensor,
+    features: Sequence[Tensor],
+    kernels: Sequence[int],
+) -> list[Tensor]:
+    """Gradients of `pool_and_pack` for its features, of which only shape, dtype and layout are used."""
+    if inverse_deviation.ndim == 2:  # normalised
+        along_packed = (grad * packed).mean(2, keepdim=True)
+        grad = inverse_deviation[:, :, None] * (grad - grad.mean(2, keepdim=True) - packed * along_packed)
+    channels = [feature.shape[1] for feature in features]
+    gradients = []
+    for feature, (kernel_h, kernel_w), of_packed, winners in zip(
+        features,
+        _pairs_of(kernels),
+        torch.split(grad, channels, 1),
+        torch.split(argmax, channels, 1),
+        strict=True,
+    ):
+        height, width = feature.shape[2:]
+        pooled_size = (-(-height // kernel_h), -(-width // kernel_w))
+        gradient = max_pool_resize_backward(
+            of_packed.reshape(*of_packed.shape[:2], *pooled_size),
+            winners.reshape(*winners.shape[:2], *pooled_size),
+            kernel_h,
+            kernel_w,
+            height,
+            width,
+        )
+        gradients.append(gradient.to(feature.dtype).contiguous(memory_format=memory_format_of(feature)))
+    return gradients
+
+
+def _pairs_of(kernels: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(kernels[::2], kernels[1::2], strict=True))
+
+
 def _pair_mask(channels: Sequence[int], adjacent: bool, device: torch.device) -> Tensor:
     """(C, C) bool: do these two channels belong to two different (or neighbouring) features?"""
     feature = torch.repeat_interleave(
@@ -91,7 +176,7 @@ def _pair_mask(channels: Sequence[int], adjacent: bool, device: torch.device) ->
 
 
 def dense_fsp_distance(
-    student: Tensor, teacher: Tensor, channels: Sequence[int], adjacent: bool
+    student: Tensor, teacher: Tensor, channels: Sequence[int], adjacent: bool, precision: str
 ) -> tuple[Tensor, Tensor]:
     """Squared Frobenius distance between the FSP matrices of teacher and student, summed over pairs.
 
@@ -99,6 +184,7 @@ def dense_fsp_distance(
     -> distance (N,), difference (N, C, C) of the FSP matrices, zero where no pair is compared
     """
     positions = student.shape[2]
+    student, teacher = _rounded(student, precision), _rounded(teacher, precision)
     difference = teacher @ teacher.mT - student @ student.mT
     mask = _pair_mask(channels, adjacent, student.device)
     difference = torch.where(mask, difference / positions, 0)
@@ -106,10 +192,104 @@ def dense_fsp_distance(
     return difference.square().sum((1, 2)) / 2, difference
 
 
-def dense_fsp_distance_backward(grad: Tensor, student: Tensor, difference: Tensor) -> Tensor:
+def dense_fsp_distance_backward(
+    grad: Tensor,
+    student: Tensor,
+    difference: Tensor,
+    channels: Sequence[int],
+    adjacent: bool,
+    precision: str,
+) -> Tensor:
     """Gradient of `dense_fsp_distance`, (N, C, P): -(2 / P) grad_n difference_n student_n."""
+    # A difference can lie beyond float16's range; tf32 has as many bits and the range of float32.
+    precision = "tf32" if precision == "float16" else precision
     scale = grad * (-2 / student.shape[2])
-    return scale[:, None, None] * (difference @ student)
+    return scale[:, None, None] * (_rounded(difference, precision) @ _rounded(student, precision))
+
+
+def _rounded(operand: Tensor, precision: str) -> Tensor:
+    """Operands of a matrix product as the named precision sees them; sums stay in float32."""
+    if operand.dtype == torch.float64 or precision == "float32":
+        return operand
+    if precision == "tf32":  # 10 bits of mantissa, to nearest, ties away from zero
+        return ((operand.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+    return operand.to({"bfloat16": torch.bfloat16, "float16": torch.float16}[precision]).float()
+
+
+def embedded_distance(
+    student: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    teacher: Tensor | None,
+    relu: bool,
+    eps: float,
+    kernel_h: int,
+    kernel_w: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cosine distance of teacher and h = weight student + bias, after a ReLU if `relu`, and h max-pooled.
+
+    student (N, C_s, H, W), weight (C_t, C_s), bias (C_t,), teacher (N, C_t, H, W)
+    -> loss () summed over images and pixels, pooled (N, C_t, ceil(H / kernel_h), ceil(W / kernel_w)), argmax
+    as `max_pool_resize` gives it, statistics (N, 3, H, W) as `cosine_distance` gives them. Without a teacher
+    the loss is 0 and statistics is empty; with kernel_h = kernel_w = 0 pooled and argmax are empty.
+    """
+    hidden = _embedded(student, weight, bias, teacher, relu)
+    loss, statistics = hidden.new_zeros(()), hidden.new_empty((0,))
+    if teacher is not None:
+        distance, statistics = cosine_distance(hidden, teacher, eps)
+        loss = distance.sum()
+    pooled, argmax = hidden.new_empty((0,)), hidden.new_empty((0,), dtype=torch.uint8)
+    if kernel_h > 0:
+        pooled, argmax = max_pool_resize(hidden, kernel_h, kernel_w)
+    return loss, pooled.contiguous(), argmax.contiguous(), statistics
+
+
+def _embedded(
+    student: Tensor, weight: Tensor, bias: Tensor | None, teacher: Tensor | None, relu: bool
+) -> Tensor:
+    """h of `embedded_distance`, in the dtype of its computation."""
+    operands = [tensor for tensor in (student, weight, bias, teacher) if tensor is not None]
+    dtype = accumulation_dtype(*operands)
+    hidden = torch.einsum("oi,nihw->nohw", weight.to(dtype), student.to(dtype))
+    if bias is not None:
+        hidden = hidden + bias.to(dtype)[:, None, None]
+    return hidden.relu() if relu else hidden
+
+
+def embedded_distance_backward(
+    grad_loss: Tensor,
+    grad_pooled: Tensor | None,
+    student: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    teacher: Tensor | None,
+    argmax: Tensor,
+    statistics: Tensor,
+    relu: bool,
+    eps: float,
+    kernel_h: int,
+    kernel_w: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `embedded_distance` for student, weight and bias (empty without one), in their dtypes."""
+    hidden = _embedded(student, weight, bias, teacher, relu)
+    grad = torch.zeros_like(hidden)  # (N, C_t, H, W)
+    if teacher is not None:
+        grad = grad + cosine_distance_backward(
+            grad_loss.expand(hidden[:, 0].shape), hidden, teacher, statistics, eps
+        )
+    if grad_pooled is not None:
+        grad = grad + max_pool_resize_backward(grad_pooled, argmax, kernel_h, kernel_w, *hidden.shape[2:])
+    if relu:
+        grad = torch.where(hidden > 0, grad, 0)
+    dtype = hidden.dtype
+    grad_student = torch.einsum("oi,nohw->nihw", weight.to(dtype), grad).to(student.dtype)
+    grad_weight = torch.einsum("nohw,nihw->oi", grad, student.to(dtype)).to(weight.dtype)
+    grad_bias = weight.new_empty((0,)) if bias is None else grad.sum((0, 2, 3)).to(bias.dtype)
+    return (
+        grad_student.contiguous(memory_format=memory_format_of(student)),
+        grad_weight.contiguous(),
+        grad_bias,
+    )
 
 
 def density_splat(

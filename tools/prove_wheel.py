@@ -105,10 +105,12 @@ def check(folder: Path) -> None:
     s, t = student.flatten(2), teacher.flatten(2)
     pair = (t[:, :5] @ t[:, 5:].mT - s[:, :5] @ s[:, 5:].mT) / 63
     expected = pair.square().sum((1, 2))
-    distance, difference = ops.dense_fsp_distance(s.detach(), t, [5, 12], False)
+    distance, difference = ops.dense_fsp_distance(s.detach(), t, [5, 12], False, "float32")
     compare("dense_fsp_distance", distance, expected.detach())
     (gradient,) = torch.autograd.grad(expected.sum(), student)
-    backward = ops.dense_fsp_distance_backward(torch.ones(2), s.detach(), difference)
+    backward = ops.dense_fsp_distance_backward(
+        torch.ones(2), s.detach(), difference, [5, 12], False, "float32"
+    )
     compare("dense_fsp_distance_backward", backward.view_as(student), gradient)
 
     points, sigma = torch.tensor([[3.5, 4.5]], dtype=torch.float64), torch.tensor([1.5], dtype=torch.float64)

@@ -5,6 +5,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <array>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -47,8 +48,8 @@ Tensor products(const Tensor& features, const Block& block) {  // (N, C, P) -> (
 }
 
 std::tuple<Tensor, Tensor> dense_fsp_distance(
-    const Tensor& student, const Tensor& teacher, std::vector<int64_t> channels, bool adjacent) {
-  check_dense_fsp_distance(student, teacher, channels);
+    const Tensor& student, const Tensor& teacher, std::vector<int64_t> channels, bool adjacent, std::string precision) {
+  check_dense_fsp_distance(student, teacher, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   Tensor distance = torch::stable::new_empty(student, {batch});
   Tensor difference = torch::stable::new_zeros(student, {batch, total, total});
@@ -77,8 +78,10 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(
   return {distance, difference};
 }
 
-Tensor dense_fsp_distance_backward(const Tensor& grad, const Tensor& student, const Tensor& difference) {
-  check_dense_fsp_distance_backward(grad, student, difference);
+Tensor dense_fsp_distance_backward(
+    const Tensor& grad, const Tensor& student, const Tensor& difference, std::vector<int64_t> channels, bool,
+    std::string precision) {
+  check_dense_fsp_distance_backward(grad, student, difference, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   // The weight of an image goes into the (C, C) matrix, which is smaller than the (C, P) gradient.
   const Tensor dense = torch::stable::contiguous(difference);

@@ -34,7 +34,7 @@ def formula(student, teacher, channels, adjacent):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_forward_matches_the_formula(ops, adjacent, batch, channels, dtype):
     student, teacher = (features(batch, sum(channels), 37, dtype, seed) for seed in (0, 1))
-    distance, difference = ops.dense_fsp_distance(student, teacher, channels, adjacent)
+    distance, difference = ops.dense_fsp_distance(student, teacher, channels, adjacent, "float32")
     expected, expected_difference = formula(student, teacher, channels, adjacent)
     error = 1e-12 if dtype == torch.float64 else 2e-6
     assert distance.dtype == difference.dtype == dtype
@@ -47,9 +47,9 @@ def test_forward_matches_the_formula(ops, adjacent, batch, channels, dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_backward_is_the_gradient_of_the_formula(ops, adjacent, dtype):
     student, teacher = (features(3, sum(CHANNELS), 37, dtype, seed) for seed in (0, 1))
-    _, difference = ops.dense_fsp_distance(student, teacher, CHANNELS, adjacent)
+    _, difference = ops.dense_fsp_distance(student, teacher, CHANNELS, adjacent, "float32")
     grad = torch.tensor([1.0, -0.5, 3.0], dtype=dtype)
-    result = ops.dense_fsp_distance_backward(grad, student, difference)
+    result = ops.dense_fsp_distance_backward(grad, student, difference, CHANNELS, adjacent, "float32")
     # The matrix holds D and D', each of which receives half of 4 / P.
     leaf = student.double().requires_grad_()
     (expected,) = torch.autograd.grad(formula(leaf, teacher, CHANNELS, adjacent)[0], leaf, grad.double())
@@ -62,39 +62,51 @@ def test_backward_is_the_gradient_of_the_formula(ops, adjacent, dtype):
 
 def test_expanded_gradient_of_a_sum(ops):
     student, teacher = features(3, 8, 5), features(3, 8, 5, seed=1)
-    _, difference = ops.dense_fsp_distance(student, teacher, [2, 6], False)
-    result = ops.dense_fsp_distance_backward(torch.tensor(2.0).expand(3), student, difference)
-    assert torch.equal(result, ops.dense_fsp_distance_backward(torch.full((3,), 2.0), student, difference))
+    _, difference = ops.dense_fsp_distance(student, teacher, [2, 6], False, "float32")
+    result = ops.dense_fsp_distance_backward(
+        torch.tensor(2.0).expand(3), student, difference, [2, 6], False, "float32"
+    )
+    assert torch.equal(
+        result,
+        ops.dense_fsp_distance_backward(torch.full((3,), 2.0), student, difference, [2, 6], False, "float32"),
+    )
 
 
 def test_strided_inputs(ops):
     student, teacher = features(2, 7, 9), features(2, 7, 9, seed=1)
-    expected, _ = ops.dense_fsp_distance(student, teacher, [3, 4], False)
+    expected, _ = ops.dense_fsp_distance(student, teacher, [3, 4], False, "float32")
     strided = student.mT.contiguous().mT
     assert not strided.is_contiguous()
-    distance, difference = ops.dense_fsp_distance(strided, teacher, [3, 4], False)
+    distance, difference = ops.dense_fsp_distance(strided, teacher, [3, 4], False, "float32")
     torch.testing.assert_close(distance, expected)
     torch.testing.assert_close(
-        ops.dense_fsp_distance_backward(torch.ones(2), strided, difference.mT),
-        ops.dense_fsp_distance_backward(torch.ones(2), student, difference),
+        ops.dense_fsp_distance_backward(torch.ones(2), strided, difference.mT, [3, 4], False, "float32"),
+        ops.dense_fsp_distance_backward(torch.ones(2), student, difference, [3, 4], False, "float32"),
     )
 
 
 def test_autocast_does_not_lower_the_precision(ops):
     student, teacher = features(1, 20, 33), features(1, 20, 33, seed=1)
-    expected = ops.dense_fsp_distance(student, teacher, [8, 12], False)
+    expected = ops.dense_fsp_distance(student, teacher, [8, 12], False, "float32")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        distance, difference = ops.dense_fsp_distance(student, teacher, [8, 12], False)
-        gradient = ops.dense_fsp_distance_backward(torch.ones(1), student, difference)
+        distance, difference = ops.dense_fsp_distance(student, teacher, [8, 12], False, "float32")
+        gradient = ops.dense_fsp_distance_backward(
+            torch.ones(1), student, difference, [8, 12], False, "float32"
+        )
     assert torch.equal(distance, expected[0])
-    assert torch.equal(gradient, ops.dense_fsp_distance_backward(torch.ones(1), student, difference))
+    assert torch.equal(
+        gradient,
+        ops.dense_fsp_distance_backward(torch.ones(1), student, difference, [8, 12], False, "float32"),
+    )
 
 
 def test_repeated_calls_give_the_same_bits(ops, threads):
     student, teacher = features(2, sum(CHANNELS), 100), features(2, sum(CHANNELS), 100, seed=1)
-    first = ops.dense_fsp_distance(student, teacher, CHANNELS, False)
+    first = ops.dense_fsp_distance(student, teacher, CHANNELS, False, "float32")
     for _ in range(3):
-        for one, two in zip(first, ops.dense_fsp_distance(student, teacher, CHANNELS, False), strict=True):
+        for one, two in zip(
+            first, ops.dense_fsp_distance(student, teacher, CHANNELS, False, "float32"), strict=True
+        ):
             assert torch.equal(one, two)
 
 
@@ -104,16 +116,18 @@ def test_messages_name_the_argument_and_what_came(ops):
         RuntimeError,
         match=r"skt_ext::dense_fsp_distance: student must have the axes \(N, C, P\); got shape \(4, 5\)",
     ):
-        ops.dense_fsp_distance(x[0], x[0], [2, 2], False)
+        ops.dense_fsp_distance(x[0], x[0], [2, 2], False, "float32")
     with pytest.raises(RuntimeError, match=r"channels must sum to C = 4; got \(2, 3\), which sum to 5"):
-        ops.dense_fsp_distance(x, x, [2, 3], False)
+        ops.dense_fsp_distance(x, x, [2, 3], False, "float32")
     with pytest.raises(RuntimeError, match=r"channels must be positive; got \(0, 4\)"):
-        ops.dense_fsp_distance(x, x, [0, 4], False)
+        ops.dense_fsp_distance(x, x, [0, 4], False, "float32")
     with pytest.raises(RuntimeError, match="student must have dtype Float or Double; got Half"):
-        ops.dense_fsp_distance(x.half(), x.half(), [2, 2], False)
+        ops.dense_fsp_distance(x.half(), x.half(), [2, 2], False, "float32")
     with pytest.raises(RuntimeError, match="teacher must have dtype Float; got Double"):
-        ops.dense_fsp_distance(x, x.double(), [2, 2], False)
+        ops.dense_fsp_distance(x, x.double(), [2, 2], False, "float32")
     with pytest.raises(RuntimeError, match=r"at least one position P; got \(1, 4, 0\)"):
-        ops.dense_fsp_distance(torch.ones(1, 4, 0), torch.ones(1, 4, 0), [2, 2], False)
+        ops.dense_fsp_distance(torch.ones(1, 4, 0), torch.ones(1, 4, 0), [2, 2], False, "float32")
     with pytest.raises(RuntimeError, match=r"grad must have shape \(N,\) = \(1,\); got \(2,\)"):
-        ops.dense_fsp_distance_backward(torch.ones(2), x, torch.ones(1, 4, 4))
+        ops.dense_fsp_distance_backward(torch.ones(2), x, torch.ones(1, 4, 4), [2, 2], False, "float32")
+    with pytest.raises(RuntimeError, match="precision must be float32, tf32, bfloat16 or float16; got half"):
+        ops.dense_fsp_distance(x, x, [2, 2], False, "half")

@@ -16,9 +16,22 @@ SCHEMAS = {
     "max_pool_resize": "(Tensor input, SymInt kernel_h, SymInt kernel_w) -> (Tensor output, Tensor argmax)",
     "max_pool_resize_backward": "(Tensor grad, Tensor argmax, SymInt kernel_h, SymInt kernel_w, SymInt height, "
     "SymInt width) -> Tensor",
-    "dense_fsp_distance": "(Tensor student, Tensor teacher, int[] channels, bool adjacent) -> "
+    "cosine_loss": "(Tensor student, Tensor teacher, float eps, float scale, bool with_gradient) -> "
+    "(Tensor loss, Tensor gradient)",
+    "rescale_": "(Tensor(a!) gradient, Tensor grad, float scale) -> ()",
+    "pool_and_pack": "(Tensor[] features, int[] kernels, bool normalize, bool with_argmax) -> "
+    "(Tensor packed, Tensor argmax, Tensor inverse_deviation)",
+    "pool_and_pack_backward": "(Tensor grad, Tensor packed, Tensor argmax, Tensor inverse_deviation, "
+    "Tensor[] features, int[] kernels) -> Tensor[]",
+    "dense_fsp_distance": "(Tensor student, Tensor teacher, int[] channels, bool adjacent, str precision) -> "
     "(Tensor distance, Tensor difference)",
-    "dense_fsp_distance_backward": "(Tensor grad, Tensor student, Tensor difference) -> Tensor",
+    "dense_fsp_distance_backward": "(Tensor grad, Tensor student, Tensor difference, int[] channels, "
+    "bool adjacent, str precision) -> Tensor",
+    "embedded_distance": "(Tensor student, Tensor weight, Tensor? bias, Tensor? teacher, bool relu, float eps, "
+    "SymInt kernel_h, SymInt kernel_w) -> (Tensor loss, Tensor pooled, Tensor argmax, Tensor statistics)",
+    "embedded_distance_backward": "(Tensor grad_loss, Tensor? grad_pooled, Tensor student, Tensor weight, "
+    "Tensor? bias, Tensor? teacher, Tensor argmax, Tensor statistics, bool relu, float eps, SymInt kernel_h, "
+    "SymInt kernel_w) -> (Tensor grad_student, Tensor grad_weight, Tensor grad_bias)",
     "density_splat": "(Tensor points, Tensor sigma, SymInt height, SymInt width, float truncate, bool conserve, "
     "Tensor? roi) -> Tensor",
     "build_info": "() -> str",

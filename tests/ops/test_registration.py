@@ -19,7 +19,23 @@ def samples() -> list[tuple[str, tuple]]:
     permuted = random_feature((2, 5, 7, 3), seed=1, layout="permuted")
     pooled, argmax = ops.max_pool_resize(channels_last, 2, 4)
     packed_student, packed_teacher = random_feature((2, 6, 9), seed=4), random_feature((2, 6, 9), seed=5)
-    _, difference = ops.dense_fsp_distance(packed_student, packed_teacher, [1, 2, 3], False)
+    _, difference = ops.dense_fsp_distance(packed_student, packed_teacher, [1, 2, 3], False, "float32")
+    features = [
+        random_feature((2, 2, 5, 7), seed=6),
+        random_feature((2, 3, 3, 4), seed=7, dtype=torch.bfloat16),
+    ]
+    kernels = [2, 2, 1, 1]
+    normalized = ops.pool_and_pack(features, kernels, True, True)
+    plain = ops.pool_and_pack(features, kernels, False, True)
+    weight, bias = (
+        random_feature((4, 5, 1, 1), seed=8)[:, :, 0, 0],
+        random_feature((4, 1, 1, 1), seed=9)[:, 0, 0, 0],
+    )
+    wide_teacher = random_feature((2, 4, 7, 3), seed=10)
+    loss, of_embedded, winners, products = ops.embedded_distance(
+        student, weight, bias, wide_teacher, True, 1e-8, 2, 4
+    )
+    grad_pooled = torch.ones_like(of_embedded)
     points = torch.tensor([[1.5, 2.5], [6.0, 0.0]], dtype=torch.float64)
     sigma = torch.tensor([1.0, 2.0], dtype=torch.float64)
     roi = torch.ones(5, 7, dtype=torch.bool)
@@ -34,9 +50,54 @@ def samples() -> list[tuple[str, tuple]]:
         ("max_pool_resize", (channels_last.clone().requires_grad_(), 17, 16)),
         ("max_pool_resize", (student.bfloat16().requires_grad_(), 1, 1)),
         ("max_pool_resize_backward", (pooled, argmax, 2, 4, 7, 3)),
-        ("dense_fsp_distance", (packed_student.clone().requires_grad_(), packed_teacher, [1, 2, 3], False)),
-        ("dense_fsp_distance", (packed_student.float().requires_grad_(), packed_teacher.float(), [6], True)),
-        ("dense_fsp_distance_backward", (torch.ones(2, dtype=torch.float64), packed_student, difference)),
+        (
+            "dense_fsp_distance",
+            (packed_student.clone().requires_grad_(), packed_teacher, [1, 2, 3], False, "float32"),
+        ),
+        (
+            "dense_fsp_distance",
+            (packed_student.float().requires_grad_(), packed_teacher.float(), [6], True, "tf32"),
+        ),
+        (
+            "dense_fsp_distance_backward",
+            (torch.ones(2, dtype=torch.float64), packed_student, difference, [1, 2, 3], False, "float32"),
+        ),
+        ("cosine_loss", (student.clone().requires_grad_(), teacher, 1e-8, 1.0, True)),
+        ("cosine_loss", (channels_last.bfloat16().requires_grad_(), teacher, 1e-8, 1.0, True)),
+        ("cosine_loss", (permuted.detach(), teacher, 1e-8, 1.0, False)),
+        ("rescale_", (student.clone(), torch.tensor(3.0, dtype=torch.float64), 0.5)),
+        ("rescale_", (student.bfloat16(), torch.tensor(3.0), 0.5)),
+        ("pool_and_pack", ([feature.clone().requires_grad_() for feature in features], kernels, True, True)),
+        ("pool_and_pack", ([channels_last.clone().requires_grad_(), student], [3, 1, 3, 1], False, True)),
+        ("pool_and_pack", (features, kernels, False, False)),
+        ("pool_and_pack_backward", (torch.ones_like(plain[0]), *plain, features, kernels)),
+        ("pool_and_pack_backward", (torch.ones_like(plain[0]), *normalized, features, kernels)),
+        (
+            "embedded_distance",
+            (
+                student.clone().requires_grad_(),
+                weight,
+                bias.clone().requires_grad_(),
+                wide_teacher,
+                True,
+                1e-8,
+                2,
+                4,
+            ),
+        ),
+        (
+            "embedded_distance",
+            (channels_last.float(), weight.bfloat16().requires_grad_(), None, None, False, 1e-8, 1, 1),
+        ),
+        ("embedded_distance", (student, weight, bias, wide_teacher, False, 1e-8, 0, 0)),
+        (
+            "embedded_distance_backward",
+            (loss, grad_pooled, student, weight, bias, wide_teacher, winners, products, True, 1e-8, 2, 4),
+        ),
+        (
+            "embedded_distance_backward",
+            (loss, None, channels_last, weight, None, wide_teacher, winners, products, False, 1e-8, 0, 0),
+        ),
         ("density_splat", (points, sigma, 5, 7, 4.0, True, None)),
         ("density_splat", (points, sigma, 5, 7, 4.0, False, roi)),
     ]
@@ -70,7 +131,11 @@ def test_a_gradient_for_anything_but_the_student_is_refused():
     with pytest.raises(RuntimeError, match=r"^teacher requires a gradient, .*: pass teacher\.detach\(\)$"):
         ops.cosine_distance(feature, fixed, 1e-8)
     with pytest.raises(RuntimeError, match=r"^teacher requires a gradient"):
-        ops.dense_fsp_distance(feature.flatten(2), fixed.flatten(2), [1, 1], False)
+        ops.cosine_loss(feature, fixed, 1e-8, 1.0, True)
+    with pytest.raises(RuntimeError, match=r"^teacher requires a gradient"):
+        ops.embedded_distance(feature, torch.ones(2, 2), None, fixed, False, 1e-8, 0, 0)
+    with pytest.raises(RuntimeError, match=r"^teacher requires a gradient"):
+        ops.dense_fsp_distance(feature.flatten(2), fixed.flatten(2), [1, 1], False, "float32")
     points, sigma = torch.ones(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     with pytest.raises(RuntimeError, match=r"^points requires a gradient"):
         ops.density_splat(points.clone().requires_grad_(), sigma, 4, 4, 4.0, True, None)
@@ -80,9 +145,14 @@ def test_a_gradient_for_anything_but_the_student_is_refused():
 
 SINGLE_OUTPUT_CALLS = {
     "cosine_distance": lambda s: ops.cosine_distance(s, torch.ones_like(s), 1e-8)[0],
+    "cosine_loss": lambda s: ops.cosine_loss(s, torch.ones_like(s), 1e-8, 1.0, True)[0],
     "max_pool_resize": lambda s: ops.max_pool_resize(s, 2, 2)[0].square(),
+    "pool_and_pack": lambda s: ops.pool_and_pack([s, s], [2, 2, 2, 2], False, True)[0].square(),
     "dense_fsp_distance": lambda s: ops.dense_fsp_distance(
-        s.flatten(2), torch.ones_like(s).flatten(2), [1, 2], False
+        s.flatten(2), torch.ones_like(s).flatten(2), [1, 2], False, "float32"
+    )[0],
+    "embedded_distance": lambda s: ops.embedded_distance(
+        s, torch.ones(2, 3, dtype=s.dtype), None, torch.ones_like(s)[:, :2], False, 1e-8, 0, 0
     )[0],
 }
 
@@ -104,5 +174,19 @@ def test_only_the_distance_is_differentiable():
     distance, statistics = ops.cosine_distance(student, torch.ones_like(student), 1e-8)
     assert distance.requires_grad
     assert not statistics.requires_grad
-    _, difference = ops.dense_fsp_distance(student.flatten(2), student.detach().flatten(2), [1, 2], False)
+    _, difference = ops.dense_fsp_distance(
+        student.flatten(2), student.detach().flatten(2), [1, 2], False, "float32"
+    )
     assert not difference.requires_grad
+
+
+def test_what_the_gradient_needs_must_have_been_asked_for():
+    student = random_feature((1, 3, 4, 4)).requires_grad_()
+    with pytest.raises(
+        RuntimeError, match="cosine_loss needs with_gradient=True where student requires a gradient"
+    ):
+        ops.cosine_loss(student, torch.ones_like(student), 1e-8, 1.0, False)
+    with pytest.raises(
+        RuntimeError, match="pool_and_pack needs with_argmax=True where features require a gradient"
+    ):
+        ops.pool_and_pack([student], [1, 1], False, False)

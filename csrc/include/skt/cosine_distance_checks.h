@@ -34,4 +34,17 @@ inline void check_cosine_distance_backward(
   check.same_device("statistics", statistics, "student", student);
 }
 
+inline void check_cosine_loss(const Tensor& student, const Tensor& teacher, double eps) {
+  check_cosine_distance_inputs(Arguments("cosine_loss"), student, teacher, eps);
+}
+
+inline void check_rescale(const Tensor& gradient, const Tensor& grad, double scale) {
+  const Arguments check("rescale_");
+  check.floating("gradient", gradient);
+  check.floating("grad", grad);
+  check.shape("grad", grad, {}, "()");
+  check.same_device("grad", grad, "gradient", gradient);
+  check.require(scale != 0, "scale must not be 0");
+}
+
 }  // namespace skt
