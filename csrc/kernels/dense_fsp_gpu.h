@@ -77,6 +77,23 @@ __device__ inline Tile find_tile(const Groups& groups, int index, int tile) {
   }
 }
 
+// Into how many parts the depth is divided: as many blocks as keep the GPU's `slots` (blocks that run at once) busy for
+// the shortest time. A block pays for its stages, and as much as for kOverhead more to start and to write its partial tile.
+inline int parts_for(int64_t blocks, int64_t stages, int64_t slots) {
+  constexpr int64_t kOverhead = 10, kMost = 64;
+  int best = 1;
+  int64_t least = 0;
+  for (int64_t parts = 1; parts <= kMost && (parts == 1 || parts * kOverhead <= stages); ++parts) {
+    const int64_t waves = (blocks * parts + slots - 1) / slots;
+    const int64_t time = waves * ((stages + parts - 1) / parts + kOverhead);
+    if (parts == 1 || time < least) {
+      best = static_cast<int>(parts);
+      least = time;
+    }
+  }
+  return best;
+}
+
 // ---- forward ----------------------------------------------------------------------------------------------------------
 
 // Grid (batch * parts * tiles), block Engine::kThreads. The stages of the depth are those of the teacher, then those of the
@@ -120,6 +137,9 @@ __global__ void __launch_bounds__(Engine::kThreads, 2) products(
 }
 
 constexpr int kSquare = 32, kSquareRows = 8;  // `finish` has one block of (kSquare, kSquareRows) threads for each square
+
+template <class T>
+constexpr size_t kFinishBytes = sizeof(double) * kSquare * kSquareRows + sizeof(T) * kSquare * (kSquare + 1);
 
 // Sum over the block, in one order; the result is thread 0's.
 template <int kThreads>
@@ -211,8 +231,7 @@ __device__ inline Others others_of(const Groups& groups, int first, int last) {
 }
 
 // Grid (batch * tiles along the positions * tiles along the channels), block Engine::kThreads. difference is symmetric;
-// grad (batch) has any stride; out (batch, C, positions). wide_*: rows start on multiples of 16 bytes, and so do the
-// features' channels for the difference.
+// grad (batch) has any stride; out (batch, C, positions). wide_*: Source::wide of the two operands and of out.
 template <class Engine>
 __global__ void __launch_bounds__(Engine::kThreads, 2) gradient(
     const typename Engine::Element* __restrict__ grad, int64_t grad_stride,

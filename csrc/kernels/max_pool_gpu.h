@@ -62,6 +62,41 @@ struct Feature {
   __host__ __device__ int pitch() const { return (tile_w * kernel_w + 7) / 8 * 8; }
 };
 
+// How a feature is walked through and cut into tiles, from everything else in it.
+inline void plan(Feature& feature, int64_t batch, bool accumulates_double) {
+  const Map& map = feature.map;
+  feature.walk = feature.channels > 1 && map.stride_c == 1 ? Walk::by_channels : Walk::by_pixels;
+  const bool by_pixels = feature.walk == Walk::by_pixels;
+
+  const int count = 16 / static_cast<int>(bytes_of(map.storage));
+  const auto whole = [&](int64_t size, int64_t stride) { return size <= 1 || stride % count == 0; };
+  feature.packed = !accumulates_double && (by_pixels ? feature.width : feature.channels) % count == 0 &&
+                   reinterpret_cast<uintptr_t>(map.data) % 16 == 0 && whole(batch, map.stride_n) &&
+                   whole(feature.height, map.stride_h) &&
+                   (by_pixels ? map.stride_w == 1 && whole(feature.channels, map.stride_c)
+                              : whole(feature.width, map.stride_w));
+
+  const int64_t out_height = feature.out_height(), out_width = feature.out_width();
+  if (!by_pixels) {
+    feature.tile_h = feature.tile_w = 0;
+    feature.tiles = (out_height * out_width + kTilePositions - 1) / kTilePositions *
+                    ((feature.channels + kTileChannels - 1) / kTileChannels);
+    return;
+  }
+  // A whole row of windows if it is not too wide, else a multiple of 8 windows, which keeps packs aligned; then as many
+  // rows as keep every thread busy with four reads or more.
+  constexpr int kMaxColumns = 2048, kMaxCells = 4096, kReads = 4;
+  const int64_t widest = kMaxColumns / feature.kernel_w / 8 * 8;
+  feature.tile_w = static_cast<int>(out_width <= widest ? out_width : widest);
+  const int64_t packs = (static_cast<int64_t>(feature.tile_w) * feature.kernel_w) / (feature.packed ? count : 1);
+  const int64_t busy = kThreads * (feature.kernel_h < kReads ? kReads / feature.kernel_h : 1) / (packs > 0 ? packs : 1);
+  const int64_t fitting = kMaxCells / feature.pitch();
+  const int64_t rows = busy < fitting ? busy : fitting;
+  feature.tile_h = static_cast<int>(rows < 1 ? 1 : rows > out_height ? out_height : rows);
+  feature.tiles = feature.channels * ((out_height + feature.tile_h - 1) / feature.tile_h) *
+                  ((out_width + feature.tile_w - 1) / feature.tile_w);
+}
+
 // Shared memory of a forward tile, in bytes: values of A, then one byte each.
 template <class A>
 __host__ __device__ inline size_t forward_bytes(const Feature& feature) {
@@ -209,7 +244,7 @@ __device__ inline void forward_by_pixels(const Feature& feature, int64_t n, int6
     int64_t from = plane + top * feature.map.stride_h + (tile.left + column) * feature.map.stride_w;
     Pack<A, kCount> best = Access::template read<A>(feature.map, from);
     Pack<uint8_t, kCount> winner{};
-#pragma unroll 4
+#pragma unroll(kCount == 8 ? 2 : 4)
     for (int y = 1; y < rows; ++y) {
       from += feature.map.stride_h;
       const Pack<A, kCount> next = Access::template read<A>(feature.map, from);
@@ -299,7 +334,7 @@ __device__ inline void forward_by_channels(const Feature& feature, int64_t n, in
     Pack<A, kCount> best = Access::template read<A>(feature.map, from);
     Pack<uint8_t, kCount> winner{};
     for (int y = 0; y < window.rows; ++y) {
-#pragma unroll 4
+#pragma unroll(kCount == 8 ? 2 : 4)
       for (int x = 0; x < window.columns; ++x) {  // (0, 0) once more: it does not win over itself, or changes nothing
         const Pack<A, kCount> next =
             Access::template read<A>(feature.map, from + y * feature.map.stride_h + x * feature.map.stride_w);

@@ -11,8 +11,6 @@
 // lanes that are served together find eight different groups of banks, without padding.
 #pragma once
 
-#include <cuda_pipeline_primitives.h>
-
 #include <cstring>
 
 #include "gpu.h"
@@ -46,8 +44,8 @@ struct Columns {
   }
 };
 
-// Part of a matrix in device memory: `rows` x `columns` elements are there, anything beyond counts as zero. `wide`: every
-// row starts on a multiple of 16 bytes.
+// Part of a matrix in device memory: `rows` x `columns` elements are there, anything beyond counts as zero. `wide`: rows start
+// on multiples of 16 bytes and their number of columns is one of whole chunks.
 template <class T>
 struct Source {
   const T* first;
@@ -64,12 +62,10 @@ __device__ inline void stage(const Source<T>& from, T* to) {
   const int chunk = threadIdx.x % kChunks, column = chunk * kPerChunk;
   int row = threadIdx.x / kChunks;
   const T* source = from.first + row * from.stride + column;
-  if (from.wide && column + kPerChunk <= from.columns) {
+  if (from.wide) {
 #pragma unroll
     for (int i = 0; i < Layout::kRows / kStep; ++i) {
-      T* target = to + Layout::place(row, chunk);
-      if (row < from.rows) __pipeline_memcpy_async(target, source, 16);
-      else store<kPerChunk>(target, Pack<T, kPerChunk>{});
+      copy_async<16>(to + Layout::place(row, chunk), source, row < from.rows && column < from.columns);
       row += kStep;
       source += kStep * from.stride;
     }
@@ -80,8 +76,7 @@ __device__ inline void stage(const Source<T>& from, T* to) {
     T* target = to + Layout::place(row, chunk);
 #pragma unroll
     for (int e = 0; e < kPerChunk; ++e) {
-      if (row < from.rows && column + e < from.columns) __pipeline_memcpy_async(target + e, source + e, sizeof(T));
-      else target[e] = T(0);
+      copy_async<sizeof(T)>(target + e, source + e, row < from.rows && column + e < from.columns);
     }
     row += kStep;
     source += kStep * from.stride;
@@ -134,7 +129,7 @@ struct Fma {
   }
 
   __device__ void multiply(const T* left, const T* right, Columns<T, kTile> layout, int, int) {
-#pragma unroll
+#pragma unroll 1
     for (int chunk = 0; chunk < kDepth / kPerChunk; ++chunk) {
 #pragma unroll
       for (int top = 0; top < kEach; top += kAtOnce) {
@@ -362,19 +357,19 @@ __device__ inline void accumulate(
       stage<Rows<T, kTile>, Engine::kThreads>(left_of(s), buffer);
       stage<Layout, Engine::kThreads>(right_of(s), buffer + kTile * kDepth);
     }
-    __pipeline_commit();  // also when empty: the wait below counts groups
+    commit_async();  // also when empty: the wait below counts groups
   };
 #pragma unroll
   for (int s = 0; s < kStages - 1; ++s) start(s);
   for (int s = 0; s < stages; ++s) {
-    __pipeline_wait_prior(kStages - 2);
+    wait_async<kStages - 2>();
     __syncthreads();  // stage s has landed for every thread, and every thread is done with stage s - 1
     start(s + kStages - 1);
     before(s);
     const T* buffer = shared + s % kStages * kStageElements<Engine>;
     engine.multiply(buffer, buffer + kTile * kDepth, Layout{}, rows, columns);
   }
-  __pipeline_wait_prior(0);
+  wait_async<0>();
 }
 
 }  // namespace skt::gpu::tile_product
