@@ -31,20 +31,12 @@ Groups groups_of(const char* op, const std::vector<int64_t>& channels, bool adja
   return groups;
 }
 
-int attribute_of(const char* op, const Tensor& tensor, cudaDeviceAttr attribute) {
-  int value = 0;
-  check_cuda(op, cudaDeviceGetAttribute(&value, attribute, tensor.get_device_index()));
-  return value;
-}
-
-// Calls visit(Engine{}) with the way to multiply. Without tensor cores for float operands (before sm_80) all precisions are
-// float32; float16 has an engine of its own where the caller offers one.
+// Calls visit(pointer to the type of the engine that multiplies). Before sm_80 tensor cores take no float operands of enough
+// range, and all precisions are float32.
 template <class Visit>
-void visit_engine(const char* op, const Tensor& student, const std::string& precision, Visit visit) {
+void visit_engine(const CudaDevice& device, const Tensor& student, const std::string& precision, Visit visit) {
   if (student.scalar_type() == ScalarType::Double) return visit(static_cast<Fma<double>*>(nullptr));
-  if (precision == "float32" || attribute_of(op, student, cudaDevAttrComputeCapabilityMajor) < 8) {
-    return visit(static_cast<Fma<float>*>(nullptr));
-  }
+  if (precision == "float32" || device.major_version() < 8) return visit(static_cast<Fma<float>*>(nullptr));
   if (precision == "bfloat16") return visit(static_cast<Mma<Rounded<__nv_bfloat16>>*>(nullptr));
   visit(static_cast<Mma<RoundedToTf32>*>(nullptr));
 }
@@ -57,19 +49,18 @@ bool rows_aligned(const Tensor& tensor) {
 
 template <class Engine>
 void forward(
-    const char* op, const Tensor& student, const Tensor& teacher, const Groups& groups, Tensor& distance,
-    Tensor& difference) {
+    const char* op, const CudaDevice& device, const Tensor& student, const Tensor& teacher, const Groups& groups,
+    Tensor& distance, Tensor& difference) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile, kSide = kTile / kernels::kSquare;
   constexpr int64_t kBlocksPerProcessor = 2;  // the kernel's launch bounds
   const int64_t batch = student.size(0), positions = student.size(2);
   const int tiles = kernels::tiles_of(groups, kTile);
   const int64_t stages = 2 * ((positions + gpu::tile_product::kDepth - 1) / gpu::tile_product::kDepth);
-  const int64_t slots = kBlocksPerProcessor * attribute_of(op, student, cudaDevAttrMultiProcessorCount);
+  const int64_t slots = kBlocksPerProcessor * device.processors();
   const int parts = kernels::parts_for(batch * tiles, stages, slots);
   const bool wide = rows_aligned<T>(student) && rows_aligned<T>(teacher);
 
-  const CudaDevice device(student);
   Tensor partial = torch::stable::new_empty(student, {batch * parts * tiles, kTile, kTile});
   Tensor sums = torch::stable::new_empty(student, {batch, tiles * kSide * kSide}, ScalarType::Double);
   launch(op, device, {batch * parts * tiles, 1, dim3(Engine::kThreads), kSharedBytes<Engine>}, kernels::products<Engine>,
@@ -93,28 +84,28 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(
 
   const Groups groups = groups_of(op, channels, adjacent);
   const Tensor from_student = torch::stable::contiguous(student), from_teacher = torch::stable::contiguous(teacher);
+  const CudaDevice device(student);
   const auto run = [&](auto* engine) {
-    forward<std::remove_pointer_t<decltype(engine)>>(op, from_student, from_teacher, groups, distance, difference);
+    forward<std::remove_pointer_t<decltype(engine)>>(op, device, from_student, from_teacher, groups, distance, difference);
   };
-  const bool tensor_cores = attribute_of(op, student, cudaDevAttrComputeCapabilityMajor) >= 8;
-  if (precision == "float16" && tensor_cores && student.scalar_type() == ScalarType::Float) {
+  if (precision == "float16" && device.major_version() >= 8 && student.scalar_type() == ScalarType::Float) {
     run(static_cast<Mma<Rounded<__half>>*>(nullptr));
   } else {
-    visit_engine(op, student, precision, run);
+    visit_engine(device, student, precision, run);
   }
   return {distance, difference};
 }
 
 template <class Engine>
 void backward(
-    const char* op, const Tensor& grad, const Tensor& student, const Tensor& difference, const Groups& groups, Tensor& out) {
+    const char* op, const CudaDevice& device, const Tensor& grad, const Tensor& student, const Tensor& difference,
+    const Groups& groups, Tensor& out) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile, kPerChunk = 16 / sizeof(T);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   bool whole_groups = true;  // the channels that a row of tiles walks through start and end with a feature
   for (int i = 0; i < groups.count; ++i) whole_groups &= groups.end[i] % kPerChunk == 0;
   const int64_t blocks = batch * kernels::divide_up(static_cast<int>(total), kTile) * ((positions + kTile - 1) / kTile);
-  const CudaDevice device(student);
   launch(op, device, {blocks, 1, dim3(Engine::kThreads), kSharedBytes<Engine>}, kernels::gradient<Engine>,
          grad.const_data_ptr<T>(), grad.stride(0), student.const_data_ptr<T>(), difference.const_data_ptr<T>(), groups,
          positions, whole_groups && rows_aligned<T>(difference), rows_aligned<T>(student) && rows_aligned<T>(out),
@@ -131,8 +122,9 @@ Tensor dense_fsp_distance_backward(
   const Groups groups = groups_of(op, channels, adjacent);
   const Tensor from_student = torch::stable::contiguous(student), from_difference = torch::stable::contiguous(difference);
   // A difference may lie beyond float16's range: "float16" multiplies as tf32 here, which has as many bits.
-  visit_engine(op, student, precision, [&](auto* engine) {
-    backward<std::remove_pointer_t<decltype(engine)>>(op, grad, from_student, from_difference, groups, out);
+  const CudaDevice device(student);
+  visit_engine(device, student, precision, [&](auto* engine) {
+    backward<std::remove_pointer_t<decltype(engine)>>(op, device, grad, from_student, from_difference, groups, out);
   });
   return out;
 }
@@ -140,7 +132,7 @@ Tensor dense_fsp_distance_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CUDA, m) {
+STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
   m.impl("dense_fsp_distance", TORCH_BOX(&skt::dense_fsp_distance));
   m.impl("dense_fsp_distance_backward", TORCH_BOX(&skt::dense_fsp_distance_backward));
 }

@@ -86,7 +86,7 @@ Tensor max_pool_resize_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CUDA, m) {
+STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
   m.impl("max_pool_resize", TORCH_BOX(&skt::max_pool_resize));
   m.impl("max_pool_resize_backward", TORCH_BOX(&skt::max_pool_resize_backward));
 }

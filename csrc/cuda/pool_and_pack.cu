@@ -127,7 +127,7 @@ std::vector<Tensor> pool_and_pack_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CUDA, m) {
+STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
   m.impl("pool_and_pack", TORCH_BOX(&skt::pool_and_pack));
   m.impl("pool_and_pack_backward", TORCH_BOX(&skt::pool_and_pack_backward));
 }
