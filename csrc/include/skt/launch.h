@@ -40,7 +40,19 @@ class CudaDevice {
 
   cudaStream_t stream() const { return stream_; }
 
+  int processors() const { return attribute(cudaDevAttrMultiProcessorCount); }
+
+  // 9 of sm_90.
+  int major_version() const { return attribute(cudaDevAttrComputeCapabilityMajor); }
+
  private:
+  static int attribute(cudaDeviceAttr which) {
+    int device = 0, value = 0;
+    check_cuda("device", cudaGetDevice(&device));
+    check_cuda("device", cudaDeviceGetAttribute(&value, which, device));
+    return value;
+  }
+
   torch::stable::accelerator::DeviceGuard guard_;
   cudaStream_t stream_;
 };
@@ -66,6 +78,8 @@ void launch(
 
 struct CudaDevice {
   explicit CudaDevice(const Tensor&) {}
+  int processors() const { return 4; }
+  int major_version() const { return 9; }
 };
 
 template <class... Parameters, class... Values>
