@@ -225,7 +225,7 @@ Tensor cosine_distance_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CUDA, m) {
+STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
   m.impl("cosine_distance", TORCH_BOX(&skt::cosine_distance));
   m.impl("cosine_distance_backward", TORCH_BOX(&skt::cosine_distance_backward));
 }
