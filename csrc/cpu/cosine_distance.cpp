@@ -30,7 +30,7 @@ std::tuple<Tensor, Tensor> cosine_distance(const Tensor& student, const Tensor& 
     const FeatureMap s = feature_map(student), t = feature_map(teacher);
     T* d = distance.mutable_data_ptr<T>();
     T* sums = statistics.mutable_data_ptr<T>();
-    parallel_over(problem.blocks(), problem.channels * cosine::kBlock, [&](int64_t first, int64_t last) {
+    parallel_over(problem.blocks(), problem.channels * problem.block(), [&](int64_t first, int64_t last) {
       cosine::forward(s, t, problem, first, last, d, sums);
     });
   });
@@ -50,7 +50,7 @@ Tensor cosine_distance_backward(
     const FeatureMap g = feature_map(grad_map), s = feature_map(student), t = feature_map(teacher);
     const FeatureMap out = feature_map(grad_student);
     const T* rows = sums.const_data_ptr<T>();
-    parallel_over(problem.blocks(), problem.channels * cosine::kBlock, [&](int64_t first, int64_t last) {
+    parallel_over(problem.blocks(), problem.channels * problem.block(), [&](int64_t first, int64_t last) {
       cosine::backward(g, s, t, rows, out, problem, first, last);
     });
   });

@@ -4,11 +4,13 @@
 //
 // It also counts the accesses to global memory, by size.
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 
 #include "machine.h"
 
@@ -44,6 +46,21 @@ Counts counts{};
 
 bool within(const void* address, const void* begin, size_t bytes) {
   return static_cast<const char*>(address) >= begin && static_cast<const char*>(address) < static_cast<const char*>(begin) + bytes;
+}
+
+// Where the arguments of a launch lie, which a GPU has in constant memory.
+bool on_host_stack(const void* address) {
+  static const auto [begin, bytes] = [] {
+    pthread_attr_t attributes;
+    void* lowest = nullptr;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      pthread_attr_getstack(&attributes, &lowest, &size);
+      pthread_attr_destroy(&attributes);
+    }
+    return std::pair(lowest, size);
+  }();
+  return within(address, begin, bytes);
 }
 
 bool in_shared(const void* address) {
@@ -86,7 +103,7 @@ void count(size_t bytes, Access kind) {
   const Thread* thread = block.current;
   if (!thread || thread->fiber.owns(address) || within(address, &builtin, sizeof(builtin)) ||
       within(address, &block, sizeof(block)) || within(address, thread, sizeof(Thread)) ||
-      within(address, &access_hook, sizeof(access_hook))) {
+      within(address, &access_hook, sizeof(access_hook)) || on_host_stack(address)) {
     return;
   }
   if (pages_of_launch != block.launch) {

@@ -3,27 +3,42 @@
 // Two orders of the same sum, after the layout of the tensors:
 //   by pixels    (NCHW and anything else): the vector runs over pixels, the loop over channels is outside;
 //   by channels  (both channels_last): the vector runs over the channels of one pixel.
-// Every feature is read once a pass. A block's result depends on nothing but the block, so neither does it on threads.
+// Memory is read once a pass; where the loss and its gradient come in one pass, the gradient finds the block's features
+// in the second-level cache. A block's result depends on nothing but the block, so neither does it on threads.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "cosine_loops.h"
 #include "feature_map.h"
-#include "simd.h"
+#include "large_memory.h"
 
 namespace skt::cosine {
 
-constexpr int64_t kBlock = 512;  // pixels a block: rows of 2 KiB, and all rows of a step stay in the first-level cache
+constexpr int64_t kBlock = 512;  // pixels a block at most: rows of 2 KiB, a step's rows stay in the first-level cache
 constexpr int64_t kStep = 4;     // channels summed in registers before the running sum is touched
+constexpr int64_t kCache = int64_t{1} << 16;  // elements of student and teacher that a block may have: 512 KiB
 
 struct Problem {
   int64_t batch, channels, pixels;
   double eps;
 
-  int64_t blocks_per_image() const { return (pixels + kBlock - 1) / kBlock; }
+  int64_t block() const { return std::clamp<int64_t>(kCache / std::max<int64_t>(channels, 1) / 16 * 16, 64, kBlock); }
+  int64_t blocks_per_image() const { return (pixels + block() - 1) / block(); }
   int64_t blocks() const { return batch * blocks_per_image(); }
+};
+
+// Pixels [begin, end) of image n.
+struct Block {
+  int64_t n, begin, end;
+
+  Block(const Problem& problem, int64_t index)
+      : n(index / problem.blocks_per_image()),
+        begin(index % problem.blocks_per_image() * problem.block()),
+        end(std::min(begin + problem.block(), problem.pixels)) {}
+
+  int64_t pixels() const { return end - begin; }
 };
 
 // Rows of one block of statistics: student . teacher, student . student, teacher . teacher.
@@ -34,186 +49,120 @@ struct Statistics {
   T* teacher;
 };
 
-template <class T>
-struct ConstStatistics {
-  const T* product;
-  const T* student;
-  const T* teacher;
-};
-
-// ---- loops over contiguous memory, compiled for several instruction sets ------------------------------------------
-
-template <class T>
-SKT_INLINE void add_step_body(
-    const T* const* s, const T* const* t, int64_t count, T* SKT_RESTRICT st, T* SKT_RESTRICT ss, T* SKT_RESTRICT tt) {
-  const T *s0 = s[0], *s1 = s[1], *s2 = s[2], *s3 = s[3], *t0 = t[0], *t1 = t[1], *t2 = t[2], *t3 = t[3];
-  for (int64_t i = 0; i < count; ++i) {
-    st[i] += (s0[i] * t0[i] + s1[i] * t1[i]) + (s2[i] * t2[i] + s3[i] * t3[i]);
-    ss[i] += (s0[i] * s0[i] + s1[i] * s1[i]) + (s2[i] * s2[i] + s3[i] * s3[i]);
-    tt[i] += (t0[i] * t0[i] + t1[i] * t1[i]) + (t2[i] * t2[i] + t3[i] * t3[i]);
-  }
+inline bool by_channels(const Problem& problem, const FeatureMap& student, const FeatureMap& teacher) {
+  return student.stride_c == 1 && teacher.stride_c == 1 && problem.channels > 1;
 }
-
-template <class T>
-SKT_INLINE void add_channel_body(
-    const T* s, const T* t, int64_t count, T* SKT_RESTRICT st, T* SKT_RESTRICT ss, T* SKT_RESTRICT tt) {
-  for (int64_t i = 0; i < count; ++i) {
-    st[i] += s[i] * t[i];
-    ss[i] += s[i] * s[i];
-    tt[i] += t[i] * t[i];
-  }
-}
-
-template <class T>
-SKT_INLINE void sum_channels_body(const T* s, const T* t, int64_t channels, T* out) {
-  T st = 0, ss = 0, tt = 0;
-#pragma omp simd reduction(+ : st, ss, tt)
-  for (int64_t c = 0; c < channels; ++c) {
-    st += s[c] * t[c];
-    ss += s[c] * s[c];
-    tt += t[c] * t[c];
-  }
-  out[0] = st;
-  out[1] = ss;
-  out[2] = tt;
-}
-
-template <class T>
-SKT_INLINE void distance_body(
-    const T* st, const T* ss, const T* tt, T eps, int64_t count, T* SKT_RESTRICT distance) {
-  for (int64_t i = 0; i < count; ++i) {
-    const T s = std::sqrt(ss[i]), t = std::sqrt(tt[i]);
-    distance[i] = T(1) - st[i] / ((s > eps ? s : eps) * (t > eps ? t : eps));
-  }
-}
-
-// The gradient is of_teacher * teacher + of_student * student, with two numbers a pixel.
-template <class T>
-SKT_INLINE void coefficients_body(
-    const T* grad, const T* st, const T* ss, const T* tt, T eps, int64_t count, T* SKT_RESTRICT of_teacher,
-    T* SKT_RESTRICT of_student) {
-  for (int64_t i = 0; i < count; ++i) {
-    const T s = std::sqrt(ss[i]), t = std::sqrt(tt[i]);
-    const T scale = grad[i] / ((s > eps ? s : eps) * (t > eps ? t : eps));
-    // The clamped norm is constant; a zero vector has no direction, and its gradient is defined as zero.
-    of_student[i] = s > eps ? scale * st[i] / ss[i] : T(0);
-    of_teacher[i] = ss[i] == T(0) ? T(0) : -scale;
-  }
-}
-
-template <class T>
-SKT_INLINE void combine_pixels_body(
-    const T* of_teacher, const T* teacher, const T* of_student, const T* student, int64_t count, T* SKT_RESTRICT out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = of_teacher[i] * teacher[i] + of_student[i] * student[i];
-}
-
-template <class T>
-SKT_INLINE void combine_channels_body(
-    T of_teacher, const T* teacher, T of_student, const T* student, int64_t channels, T* SKT_RESTRICT out) {
-  for (int64_t c = 0; c < channels; ++c) out[c] = of_teacher * teacher[c] + of_student * student[c];
-}
-
-#define SKT_COSINE_LOOPS(T)                                                                                          \
-  SKT_SIMD void add_step(const T* const* s, const T* const* t, int64_t count, T* st, T* ss, T* tt) {                 \
-    add_step_body(s, t, count, st, ss, tt);                                                                          \
-  }                                                                                                                  \
-  SKT_SIMD void add_channel(const T* s, const T* t, int64_t count, T* st, T* ss, T* tt) {                            \
-    add_channel_body(s, t, count, st, ss, tt);                                                                       \
-  }                                                                                                                  \
-  SKT_SIMD void sum_channels(const T* s, const T* t, int64_t channels, T* out) {                                     \
-    sum_channels_body(s, t, channels, out);                                                                          \
-  }                                                                                                                  \
-  SKT_SIMD void distances(const T* st, const T* ss, const T* tt, T eps, int64_t count, T* distance) {                \
-    distance_body(st, ss, tt, eps, count, distance);                                                                 \
-  }                                                                                                                  \
-  SKT_SIMD void coefficients(                                                                                        \
-      const T* grad, const T* st, const T* ss, const T* tt, T eps, int64_t count, T* of_teacher, T* of_student) {    \
-    coefficients_body(grad, st, ss, tt, eps, count, of_teacher, of_student);                                         \
-  }                                                                                                                  \
-  SKT_SIMD void combine_pixels(                                                                                      \
-      const T* of_teacher, const T* teacher, const T* of_student, const T* student, int64_t count, T* out) {         \
-    combine_pixels_body(of_teacher, teacher, of_student, student, count, out);                                       \
-  }                                                                                                                  \
-  SKT_SIMD void combine_channels(                                                                                    \
-      T of_teacher, const T* teacher, T of_student, const T* student, int64_t channels, T* out) {                    \
-    combine_channels_body(of_teacher, teacher, of_student, student, channels, out);                                  \
-  }
-
-namespace {
-SKT_COSINE_LOOPS(float)
-SKT_COSINE_LOOPS(double)
-}  // namespace
-#undef SKT_COSINE_LOOPS
 
 // ---- one block ---------------------------------------------------------------------------------------------------
 
 template <class T>
-void forward_by_pixels(
-    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, int64_t n, int64_t begin, int64_t end,
+void sum_by_pixels(
+    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
     Statistics<T> out) {
-  const int64_t count = end - begin;
-  std::fill_n(out.product, count, T(0));
-  std::fill_n(out.student, count, T(0));
-  std::fill_n(out.teacher, count, T(0));
+  std::fill_n(out.product, block.pixels(), T(0));
+  std::fill_n(out.student, block.pixels(), T(0));
+  std::fill_n(out.teacher, block.pixels(), T(0));
   T scratch[2][kStep][kBlock];
   const T *s[kStep], *t[kStep];
   int64_t c = 0;
   for (; c + kStep <= problem.channels; c += kStep) {
     for (int64_t i = 0; i < kStep; ++i) {
-      s[i] = load_pixels(student, n, c + i, begin, end, scratch[0][i]);
-      t[i] = load_pixels(teacher, n, c + i, begin, end, scratch[1][i]);
+      s[i] = load_pixels(student, block.n, c + i, block.begin, block.end, scratch[0][i]);
+      t[i] = load_pixels(teacher, block.n, c + i, block.begin, block.end, scratch[1][i]);
     }
-    add_step(s, t, count, out.product, out.student, out.teacher);
+    add_step(s, t, block.pixels(), out.product, out.student, out.teacher);
   }
   for (; c < problem.channels; ++c) {
-    const T* one_s = load_pixels(student, n, c, begin, end, scratch[0][0]);
-    const T* one_t = load_pixels(teacher, n, c, begin, end, scratch[1][0]);
-    add_channel(one_s, one_t, count, out.product, out.student, out.teacher);
+    const T* one_s = load_pixels(student, block.n, c, block.begin, block.end, scratch[0][0]);
+    const T* one_t = load_pixels(teacher, block.n, c, block.begin, block.end, scratch[1][0]);
+    add_channel(one_s, one_t, block.pixels(), out.product, out.student, out.teacher);
   }
 }
 
 template <class T>
-void forward_by_channels(
-    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, int64_t n, int64_t begin, int64_t end,
-    Statistics<T> out) {
-  std::vector<T> scratch(2 * problem.channels);
-  for (int64_t p = begin; p < end; ++p) {
-    const T* s = load_channels(student, n, p, problem.channels, scratch.data());
-    const T* t = load_channels(teacher, n, p, problem.channels, scratch.data() + problem.channels);
-    T sums[3];
-    sum_channels(s, t, problem.channels, sums);
-    out.product[p - begin] = sums[0];
-    out.student[p - begin] = sums[1];
-    out.teacher[p - begin] = sums[2];
-  }
-}
-
-template <class T>
-void backward_by_pixels(
+void combine_by_pixels(
     const T* of_teacher, const T* of_student, const FeatureMap& student, const FeatureMap& teacher,
-    const FeatureMap& out, const Problem& problem, int64_t n, int64_t begin, int64_t end) {
+    const FeatureMap& out, bool streamed, const Problem& problem, const Block& block) {
   T scratch[3][kBlock];
   for (int64_t c = 0; c < problem.channels; ++c) {
-    const T* s = load_pixels(student, n, c, begin, end, scratch[0]);
-    const T* t = load_pixels(teacher, n, c, begin, end, scratch[1]);
-    combine_pixels(of_teacher, t, of_student, s, end - begin, scratch[2]);
-    store_pixels(scratch[2], out, n, c, begin, end);
+    const T* s = load_pixels(student, block.n, c, block.begin, block.end, scratch[0]);
+    const T* t = load_pixels(teacher, block.n, c, block.begin, block.end, scratch[1]);
+    combine_pixels(of_teacher, t, of_student, s, block.pixels(), scratch[2]);
+    if (streamed) {
+      T* row = static_cast<T*>(out.data) + out.pixel(block.n, block.begin) + c * out.stride_c;
+      stream_copy(row, scratch[2], block.pixels() * static_cast<int64_t>(sizeof(T)));
+    } else {
+      store_pixels(scratch[2], out, block.n, c, block.begin, block.end);
+    }
+  }
+}
+
+// Pixels [first, first + count), `stride_w` apart, in T: the tensor's own memory where it is that, else a copy.
+template <class T>
+Pixels<T> load_stretch(
+    const FeatureMap& map, int64_t n, int64_t first, int64_t count, int64_t channels, T* scratch) {
+  const int64_t offset = map.pixel(n, first);
+  if (map.storage == storage_of<T>()) return {static_cast<const T*>(map.data) + offset, map.stride_w};
+  if (map.stride_w == channels) {
+    widen_row(map.storage, map.data, offset, 1, count * channels, scratch);
+  } else {
+    for (int64_t p = 0; p < count; ++p) {
+      widen_row(map.storage, map.data, offset + p * map.stride_w, 1, channels, scratch + p * channels);
+    }
+  }
+  return {scratch, channels};
+}
+
+// Runs of pixels that lie `stride_w` apart in both maps: visit(first pixel, count, student's, teacher's).
+template <class T, class Visit>
+void for_each_stretch(
+    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
+    std::vector<T>& scratch, Visit visit) {
+  scratch.resize(2 * problem.channels * problem.block());
+  const bool joined = student.rows_join() && teacher.rows_join();
+  for (int64_t p = block.begin; p < block.end;) {
+    const int64_t count = joined ? block.end - p : std::min(block.end - p, student.width - p % student.width);
+    const Pixels<T> s = load_stretch(student, block.n, p, count, problem.channels, scratch.data());
+    const Pixels<T> t =
+        load_stretch(teacher, block.n, p, count, problem.channels, scratch.data() + problem.channels * problem.block());
+    visit(p, count, s, t);
+    p += count;
   }
 }
 
 template <class T>
-void backward_by_channels(
+void sum_by_channels(
+    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
+    std::vector<T>& scratch, Statistics<T> out) {
+  for_each_stretch(student, teacher, problem, block, scratch,
+                   [&](int64_t first, int64_t count, Pixels<T> s, Pixels<T> t) {
+                     const int64_t at = first - block.begin;
+                     sum_channels(s, t, problem.channels, count, out.product + at, out.student + at, out.teacher + at);
+                   });
+}
+
+// out is dense channels_last.
+template <class T>
+void combine_by_channels(
     const T* of_teacher, const T* of_student, const FeatureMap& student, const FeatureMap& teacher,
-    const FeatureMap& out, const Problem& problem, int64_t n, int64_t begin, int64_t end) {
-  const int64_t channels = problem.channels;
-  std::vector<T> scratch(3 * channels);
-  T* result = scratch.data() + 2 * channels;
-  for (int64_t p = begin; p < end; ++p) {
-    const T* s = load_channels(student, n, p, channels, scratch.data());
-    const T* t = load_channels(teacher, n, p, channels, scratch.data() + channels);
-    combine_channels(of_teacher[p - begin], t, of_student[p - begin], s, channels, result);
-    narrow_row(out.storage, result, channels, out.data, out.pixel(n, p), 1);
-  }
+    const FeatureMap& out, bool streamed, const Problem& problem, const Block& block, std::vector<T>& scratch,
+    std::vector<T>& result) {
+  const int64_t step = std::max<int64_t>(1, 4096 / problem.channels);  // pixels whose result stays in the first cache
+  result.resize(step * problem.channels);
+  for_each_stretch(
+      student, teacher, problem, block, scratch, [&](int64_t first, int64_t total, Pixels<T> s, Pixels<T> t) {
+        for (int64_t p = 0; p < total; p += step) {
+          const int64_t count = std::min(step, total - p), at = first + p - block.begin;
+          combine_channels(of_teacher + at, {t.data + p * t.stride, t.stride}, of_student + at,
+                           {s.data + p * s.stride, s.stride}, problem.channels, count, result.data());
+          const int64_t offset = out.pixel(block.n, first + p), elements = count * problem.channels;
+          if (streamed) {
+            stream_copy(static_cast<T*>(out.data) + offset, result.data(), elements * static_cast<int64_t>(sizeof(T)));
+          } else {
+            narrow_row(out.storage, result.data(), elements, out.data, offset, 1);
+          }
+        }
+      });
 }
 
 // ---- blocks [first, last) of the whole problem -------------------------------------------------------------------
@@ -223,38 +172,74 @@ template <class T>
 void forward(
     const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, int64_t first, int64_t last,
     T* distance, T* statistics) {
-  const bool by_channels = student.stride_c == 1 && teacher.stride_c == 1 && problem.channels > 1;
-  for (int64_t block = first; block < last; ++block) {
-    const int64_t n = block / problem.blocks_per_image();
-    const int64_t begin = block % problem.blocks_per_image() * kBlock;
-    const int64_t end = std::min(begin + kBlock, problem.pixels);
-    T* rows = statistics + n * 3 * problem.pixels + begin;
+  const bool last_channels = by_channels(problem, student, teacher);
+  std::vector<T> scratch;
+  for (int64_t index = first; index < last; ++index) {
+    const Block block(problem, index);
+    T* rows = statistics + block.n * 3 * problem.pixels + block.begin;
     const Statistics<T> out{rows, rows + problem.pixels, rows + 2 * problem.pixels};
-    (by_channels ? forward_by_channels<T> : forward_by_pixels<T>)(student, teacher, problem, n, begin, end, out);
-    distances(out.product, out.student, out.teacher, static_cast<T>(problem.eps), end - begin,
-              distance + n * problem.pixels + begin);
+    if (last_channels) {
+      sum_by_channels(student, teacher, problem, block, scratch, out);
+    } else {
+      sum_by_pixels(student, teacher, problem, block, out);
+    }
+    distances(out.product, out.student, out.teacher, static_cast<T>(problem.eps), block.pixels(),
+              distance + block.n * problem.pixels + block.begin);
   }
 }
 
-// grad is (N, 1, H, W) with any strides, zero among them; out, as large as the student, is written.
+// grad is (N, 1, H, W) with any strides, zero among them; out, as large as the student and dense, is written.
 template <class T>
 void backward(
     const FeatureMap& grad, const FeatureMap& student, const FeatureMap& teacher, const T* statistics,
     const FeatureMap& out, const Problem& problem, int64_t first, int64_t last) {
-  const bool by_channels =
-      student.stride_c == 1 && teacher.stride_c == 1 && out.stride_c == 1 && problem.channels > 1;
-  T scratch[kBlock], of_teacher[kBlock], of_student[kBlock];
-  for (int64_t block = first; block < last; ++block) {
-    const int64_t n = block / problem.blocks_per_image();
-    const int64_t begin = block % problem.blocks_per_image() * kBlock;
-    const int64_t end = std::min(begin + kBlock, problem.pixels);
-    const T* rows = statistics + n * 3 * problem.pixels + begin;
-    const T* g = load_pixels(grad, n, 0, begin, end, scratch);
-    coefficients(g, rows, rows + problem.pixels, rows + 2 * problem.pixels, static_cast<T>(problem.eps), end - begin,
-                 of_teacher, of_student);
-    (by_channels ? backward_by_channels<T> : backward_by_pixels<T>)(
-        of_teacher, of_student, student, teacher, out, problem, n, begin, end);
+  const bool last_channels = by_channels(problem, student, teacher) && out.stride_c == 1;
+  T grads[kBlock], of_teacher[kBlock], of_student[kBlock];
+  std::vector<T> scratch, result;
+  for (int64_t index = first; index < last; ++index) {
+    const Block block(problem, index);
+    const T* rows = statistics + block.n * 3 * problem.pixels + block.begin;
+    const T* g = load_pixels(grad, block.n, 0, block.begin, block.end, grads);
+    coefficients(g, rows, rows + problem.pixels, rows + 2 * problem.pixels, static_cast<T>(problem.eps),
+                 block.pixels(), of_teacher, of_student);
+    if (last_channels) {
+      combine_by_channels(of_teacher, of_student, student, teacher, out, false, problem, block, scratch, result);
+    } else {
+      combine_by_pixels(of_teacher, of_student, student, teacher, out, false, problem, block);
+    }
   }
+}
+
+// The sum of each block's distances is written to sums[block], and to out, where there is one, scale times its gradient.
+// `streamed`: out has T's storage, is dense, and too large to stay in a cache.
+template <class T>
+void loss(
+    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, T scale, const FeatureMap* out,
+    bool streamed, int64_t first, int64_t last, double* sums) {
+  const bool last_channels = by_channels(problem, student, teacher) && (out == nullptr || out->stride_c == 1);
+  T rows[3][kBlock], distance[kBlock], grads[kBlock], of_teacher[kBlock], of_student[kBlock];
+  const Statistics<T> statistics{rows[0], rows[1], rows[2]};
+  std::fill_n(grads, kBlock, scale);
+  std::vector<T> scratch, result;
+  const T eps = static_cast<T>(problem.eps);
+  for (int64_t index = first; index < last; ++index) {
+    const Block block(problem, index);
+    if (last_channels) {
+      sum_by_channels(student, teacher, problem, block, scratch, statistics);
+    } else {
+      sum_by_pixels(student, teacher, problem, block, statistics);
+    }
+    distances(rows[0], rows[1], rows[2], eps, block.pixels(), distance);
+    sums[index] = total(distance, block.pixels());
+    if (out == nullptr) continue;
+    coefficients(grads, rows[0], rows[1], rows[2], eps, block.pixels(), of_teacher, of_student);
+    if (last_channels) {
+      combine_by_channels(of_teacher, of_student, student, teacher, *out, streamed, problem, block, scratch, result);
+    } else {
+      combine_by_pixels(of_teacher, of_student, student, teacher, *out, streamed, problem, block);
+    }
+  }
+  if (streamed) finish_streaming();
 }
 
 }  // namespace skt::cosine

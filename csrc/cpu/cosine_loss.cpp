@@ -1,0 +1,70 @@
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <numeric>
+#include <tuple>
+#include <vector>
+
+#include "../kernels/cosine_distance_cpu.h"
+#include "../kernels/rescale_cpu.h"
+#include "skt/cosine_distance_checks.h"
+#include "skt/dispatch.h"
+#include "skt/layout.h"
+#include "skt/parallel.h"
+
+namespace skt {
+namespace {
+
+std::tuple<Tensor, Tensor> cosine_loss(
+    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient) {
+  check_cosine_loss(student, teacher, eps);
+  const ScalarType accumulator = accumulator_of(student, teacher);
+  const MemoryFormat format = memory_format_of(student);
+  Tensor loss = torch::stable::new_empty(student, {}, accumulator);
+  Tensor gradient = with_gradient ? empty_on_device_of(student, shape_of(student), student.scalar_type(), format)
+                                  : torch::stable::new_empty(student, {0});
+  const cosine::Problem problem{student.size(0), student.size(1), student.size(2) * student.size(3), eps};
+  std::vector<double> sums(problem.blocks());
+  visit_accumulator(accumulator, [&](auto zero) {
+    using T = decltype(zero);
+    const FeatureMap s = feature_map(student), t = feature_map(teacher);
+    const FeatureMap out = with_gradient ? feature_map(gradient) : FeatureMap{};
+    const int64_t bytes = with_gradient ? gradient.numel() * bytes_of(out.storage) : 0;
+    const bool streamed = bytes >= kLarge && out.storage == storage_of<T>();
+    if (with_gradient) advise_large_pages(out.data, bytes);
+    parallel_over(problem.blocks(), problem.channels * problem.block(), [&](int64_t first, int64_t last) {
+      cosine::loss(s, t, problem, static_cast<T>(scale), with_gradient ? &out : nullptr, streamed, first, last,
+                   sums.data());
+    });
+    // In the order of the blocks, whoever summed them.
+    *loss.mutable_data_ptr<T>() = static_cast<T>(std::accumulate(sums.begin(), sums.end(), 0.0));
+  });
+  return {loss, gradient};
+}
+
+void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
+  check_rescale(gradient, grad, scale);
+  double factor = 0;
+  const Storage of_grad = storage_of(grad);
+  widen_row(of_grad, grad.const_data_ptr(), 0, 1, 1, &factor);
+  factor /= scale;
+  if (factor == 1 || gradient.numel() == 0) return;
+  // Dense in some order of its axes: an operator of this library has made it.
+  const Storage storage = storage_of(gradient);
+  void* data = gradient.mutable_data_ptr();
+  visit_accumulator(accumulator_of(gradient, grad), [&](auto zero) {
+    using T = decltype(zero);
+    parallel_over(gradient.numel(), 1, [&](int64_t first, int64_t last) {
+      rescale(storage, data, static_cast<T>(factor), first, last);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace skt
+
+STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) {
+  m.impl("cosine_loss", TORCH_BOX(&skt::cosine_loss));
+  m.impl("rescale_", TORCH_BOX(&skt::rescale_));
+}
