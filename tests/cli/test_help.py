@@ -11,7 +11,7 @@ from command_line import refused, skt
 
 from skt_crowd.recipes.recipe_file import recipe_names
 
-COMMANDS = ("train", "distill", "evaluate", "count", "prepare", "demo", "doctor", "report")
+COMMANDS = ("train", "distill", "evaluate", "count", "import", "prepare", "demo", "doctor", "report")
 
 
 @pytest.fixture(autouse=True)
