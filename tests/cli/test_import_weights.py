@@ -18,13 +18,14 @@ def published(folder: Path) -> Path:
 
 
 def test_a_published_checkpoint_becomes_safetensors(tmp_path: Path) -> None:
-    ended = skt("import", published(tmp_path), "--output", tmp_path / "csrnet.safetensors")
+    checkpoint = published(tmp_path)
+    ended = skt("import", checkpoint, "--output", tmp_path / "csrnet.safetensors")
     assert ended.code == 0, ended
     assert ended.out == f"{tmp_path / 'csrnet.safetensors'}: 1/16-csrnet, 63,909 parameters\n"
     metadata = read_metadata(tmp_path / "csrnet.safetensors")
     assert metadata["skt_crowd.architecture"] == "csrnet"
     assert metadata["imported from"] == "model_best.pth.tar"
-    expected = load_model(published(tmp_path)).state_dict()
+    expected = load_model(checkpoint).state_dict()
     found = load_model(tmp_path / "csrnet.safetensors").state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
 
