@@ -9,10 +9,8 @@ from command_line import refused, skt
 from skt_crowd.evaluation import PROTOCOLS
 from skt_crowd.recipes.recipe_file import recipe_summaries
 
-COMMANDS = (
-    *("train", "distill", "recipes", "prepare", "evaluate", "count", "protocols", "report"),
+    *("train", "distill", "recipes", "prepare", "import", "evaluate", "count", "protocols", "report"),
     *("demo", "doctor", "bench", "efficiency", "reproduce"),
-)
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,16 @@ from emulated import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Element
 
 DRIVER = "pooling"
 RUNS = [("plain", "forward", 0), ("plain", "reverse", 0), *(("plain", "random", seed) for seed in range(3))]
-RUNS += [("sanitized", "forward", 0), ("sanitized", "random", 1), ("race", "forward", 0), ("race", "random", 1)]
+RUNS += [
+    ("sanitized", "forward", 0),
+    ("sanitized", "random", 1),
+    ("race", "forward", 0),
+    ("race", "random", 1),
+]
 every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: "-".join(map(str, run)))
-every_element = pytest.mark.parametrize("element", [FLOAT64, FLOAT32, FLOAT16, BFLOAT16], ids=lambda e: e.name)
+every_element = pytest.mark.parametrize(
+    "element", [FLOAT64, FLOAT32, FLOAT16, BFLOAT16], ids=lambda e: e.name
+)
 every_layout = pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels_last"])
 
 
@@ -184,19 +191,25 @@ def check_packed(kernel, specs, batch, normalize, with_argmax=True):
     kernel.pool_and_pack(*four(maps), *common, packed, winner if with_argmax else None, inverse if normalize else None, *sizes)  # fmt: skip
 
     pooled = [max_pool(spec, spec.wide(x)) for spec, x in zip(specs, maps, strict=True)]
-    expected, expected_winner = (np.concatenate([p[i].reshape(batch, -1, positions) for p in pooled], 1) for i in (0, 1))
+    expected, expected_winner = (
+        np.concatenate([p[i].reshape(batch, -1, positions) for p in pooled], 1) for i in (0, 1)
+    )
     unit = np.finfo(accumulator).eps
     if normalize:
         deviation = np.sqrt(expected.var(2) + 1e-5)
         np.testing.assert_allclose(inverse, 1 / deviation, rtol=20 * unit)
         expected = (expected - expected.mean(2, keepdims=True)) / deviation[:, :, None]
-    np.testing.assert_allclose(packed, expected, atol=40 * unit * max(1, np.abs(expected).max()) if normalize else 0)
+    np.testing.assert_allclose(
+        packed, expected, atol=40 * unit * max(1, np.abs(expected).max()) if normalize else 0
+    )
     if not with_argmax:
         return
     np.testing.assert_array_equal(winner, expected_winner)
 
     grad = np.random.default_rng(9).standard_normal(packed.shape).astype(accumulator)
-    gradients = [spec.stored(np.full(spec.wide(x).shape, np.nan)) for spec, x in zip(specs, maps, strict=True)]
+    gradients = [
+        spec.stored(np.full(spec.wide(x).shape, np.nan)) for spec, x in zip(specs, maps, strict=True)
+    ]
     kernel.pool_and_pack_backward(*four(gradients), *common, grad, packed, winner, inverse if normalize else None, *sizes)  # fmt: skip
     before = grad.astype(np.float64)
     if normalize:
@@ -251,7 +264,9 @@ def test_as_the_reference_defines_it(emulated):
 
     specs = [Spec(FLOAT64, False, 2, 9, 7, 2, 2), Spec(FLOAT64, True, 3, 5, 4, 1, 1)]
     maps = [spec.stored(spec.values(2)) for spec in specs]
-    tensors = [torch.from_numpy(np.ascontiguousarray(spec.wide(x))) for spec, x in zip(specs, maps, strict=True)]
+    tensors = [
+        torch.from_numpy(np.ascontiguousarray(spec.wide(x))) for spec, x in zip(specs, maps, strict=True)
+    ]
     kernels = [2, 2, 1, 1]
     packed, winner, inverse = np.zeros((2, 5, 20)), np.zeros((2, 5, 20), np.uint8), np.zeros((2, 5))
     rows = np.array([spec.row for spec in specs])
@@ -263,7 +278,9 @@ def test_as_the_reference_defines_it(emulated):
 
     grad = np.random.default_rng(1).standard_normal(packed.shape)
     gradients = [np.full_like(x, np.nan) for x in maps]
-    emulated("plain").pool_and_pack_backward(*gradients, None, None, rows, 2, 2, 1, grad, packed, winner, inverse, 10, 20)
+    emulated("plain").pool_and_pack_backward(
+        *gradients, None, None, rows, 2, 2, 1, grad, packed, winner, inverse, 10, 20
+    )
     expected = reference.pool_and_pack_backward(torch.from_numpy(grad), *expected, tensors, kernels)
     for spec, gradient, exact in zip(specs, gradients, expected, strict=True):
         np.testing.assert_allclose(spec.wide(gradient), exact, atol=1e-12)
