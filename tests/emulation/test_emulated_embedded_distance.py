@@ -185,7 +185,9 @@ def test_random_orders(emulated, seed):
     ids=lambda value: {True: "teacher", False: "no teacher"}.get(value, str(value)),
 )
 def test_every_combination_of_options(emulated, compares, kernel, relu, bias):
-    check(replace(SMALL, compares=compares, kernel=kernel, relu=relu, bias=bias), emulated("plain", "random", 3))
+    check(
+        replace(SMALL, compares=compares, kernel=kernel, relu=relu, bias=bias), emulated("plain", "random", 3)
+    )
 
 
 @pytest.mark.parametrize("scalar", [False, True], ids=["packs", "scalar"])
@@ -223,7 +225,9 @@ def test_windows_of_every_shape(emulated, height, width, kernel):
     check(Case(4, 5, height, width, kernel), emulated("plain", "random", 5))
 
 
-@pytest.mark.parametrize("channels", [(1, 1), (16, 64), (17, 63), (32, 128), (33, 65), (64, 256), (80, 48), (128, 70)])
+@pytest.mark.parametrize(
+    "channels", [(1, 1), (16, 64), (17, 63), (32, 128), (33, 65), (64, 256), (80, 48), (128, 70)]
+)
 @pytest.mark.parametrize("kernel", [(0, 0), (2, 2)], ids=str)
 def test_numbers_of_channels(emulated, channels, kernel):
     check(Case(*channels, height=5, width=14, kernel=kernel), emulated("plain", "random", 2))
@@ -232,7 +236,9 @@ def test_numbers_of_channels(emulated, channels, kernel):
 @pytest.mark.parametrize("most_blocks", [1, 2, 3])
 @pytest.mark.parametrize("channels", [(3, 7), (70, 130)], ids=str)
 def test_a_block_that_takes_several_tiles(emulated, channels, most_blocks):
-    check(Case(*channels, height=9, width=25, batch=2, most_blocks=most_blocks), emulated("plain", "random", 2))
+    check(
+        Case(*channels, height=9, width=25, batch=2, most_blocks=most_blocks), emulated("plain", "random", 2)
+    )
 
 
 def test_zero_embedding_gets_no_gradient_of_the_distance(emulated):
@@ -265,7 +271,8 @@ def test_first_of_equal_maxima_wins(emulated):
 def test_every_order_gives_the_same_bits(emulated, kernel):
     case = Case(16, 64, 16, 40, kernel, most_blocks=3)
     runs = [
-        Run(case).forward(emulated("plain", order, 9)).backward(emulated("plain", order, 9)) for order in ORDERS
+        Run(case).forward(emulated("plain", order, 9)).backward(emulated("plain", order, 9))
+        for order in ORDERS
     ]
     for name in ("loss", "statistics", "pooled", "argmax", "grad_student", "grad_weight", "grad_bias"):
         for other in runs[1:]:
