@@ -225,7 +225,7 @@ __device__ inline void store_student_gradient(
 
 // Grid of at most as many blocks as there are tiles, block kThreads, backward_shared<A>(Depth) bytes of shared memory.
 template <class A, int Depth>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
     backward(const Problem problem, const A eps, const Gradients<A> gradients) {
   constexpr int kCount = kOwn<A>;
   constexpr int kOwnRows = Depth / kGroups;                // student channels of a thread in ds

@@ -222,7 +222,7 @@ __device__ inline void store_embedding(
 
 // Grid strips.blocks(batch), block kThreads, strips.shared bytes of shared memory.
 template <class A>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
     forward(const Problem problem, const Strips strips, const A eps, const Results<A> results) {
   constexpr int kCount = kOwn<A>;
   SKT_DYNAMIC_SHARED(A, shared);

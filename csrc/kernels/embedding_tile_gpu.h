@@ -23,6 +23,10 @@ constexpr int kOwn = sizeof(A) == 8 ? 2 : 4;
 template <class A>
 constexpr int kChunk = kGroups * kOwn<A>;
 
+// At least two blocks fit on a multiprocessor: one computes while the other waits for memory. With double one must do.
+template <class A>
+constexpr int kBlocksPerMultiprocessor = sizeof(A) == 8 ? 1 : 2;
+
 template <class Integer>
 __host__ __device__ constexpr Integer divide_up(Integer a, Integer b) {
   return (a + b - 1) / b;
