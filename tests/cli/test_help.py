@@ -38,12 +38,12 @@ def test_every_recipe_and_protocol_is_listed() -> None:
     listed = skt("recipes")
     assert listed.code == 0
     for name, (kind, summary) in recipe_summaries().items():
-        (line,) = (line for line in listed.out.splitlines() if f" {name} " in line)
+        (line,) = (line for line in listed.out.splitlines() if line.startswith(f"│ {name} "))
         assert f"skt {kind}" in line
         assert summary[:40] in line
     listed = skt("protocols")
     for name, protocol in PROTOCOLS.items():
-        (line,) = (line for line in listed.out.splitlines() if f" {name} " in line)
+        (line,) = (line for line in listed.out.splitlines() if line.startswith(f"│ {name} "))
         assert protocol.summary[:40] in line
     for kind in ("train", "distill"):
         assert "skt recipes lists the recipes" in skt(kind, "--help").out
