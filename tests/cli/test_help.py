@@ -10,7 +10,7 @@ from skt_crowd.evaluation import PROTOCOLS
 from skt_crowd.recipes.recipe_file import recipe_summaries
 
 COMMANDS = (
-    *("train", "distill", "recipes", "prepare", "evaluate", "count", "protocols", "report"),
+    *("train", "distill", "recipes", "prepare", "evaluate", "count", "protocols", "import", "report"),
     *("demo", "doctor"),
 )
 

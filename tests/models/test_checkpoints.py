@@ -183,7 +183,7 @@ def test_pytorch_files_of_another_content(tmp_path: Path, content: object) -> No
 def test_another_architecture(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "vgg.pth")
     message = the_error(tmp_path / "vgg.pth")
-    assert "not a CSRNet" in message
+    assert "not the weights of a known counter (bl, can, csrnet, dssinet, mcnn, sanet)" in message
     assert "found features.0.weight" in message
 
 
@@ -191,7 +191,10 @@ def test_widths_of_no_rate(tmp_path: Path, model: CSRNet) -> None:
     weights = dict(model.state_dict())
     weights["frontend.5.weight"] = torch.zeros(77, 8, 3, 3)
     safetensors.torch.save_file(weights, tmp_path / "odd.safetensors")
-    assert the_error(tmp_path / "odd.safetensors").endswith("8 of 64, 77 of 128, 32 of 256, 64 of 512")
+    assert the_error(tmp_path / "odd.safetensors").endswith(
+        "no channel preservation rate gives these widths of csrnet: "
+        "8 of 64, 16 of 128, 77 of 128, 32 of 256, 64 of 512"
+    )
 
 
 def test_a_mismatch_names_keys_and_shapes(tmp_path: Path, model: CSRNet) -> None:

@@ -9,7 +9,7 @@ import torch
 from shared_data import shared_path
 
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.models import CSRNet, initialize_from_vgg
+from skt_crowd.models import BL, CAN, MCNN, CrowdCounter, CSRNet, DSSINet, SANet, initialize_from_vgg
 from skt_crowd.models.initialization import VGG16_FEATURE_SCALE
 
 
@@ -117,3 +117,54 @@ def test_torchvision_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
         UsageError, match=r"torchvision is not installed; pip install torchvision, or give a weights"
     ):
         initialize_from_vgg(CSRNet(), "torchvision")
+
+
+def test_bl_takes_vgg19(tmp_path: Path) -> None:
+    layers = {f"features.{index}": (out, channels) for index, out, channels in VGG19}
+    vgg19 = {f"{name}.weight": torch.randn(out, channels, 3, 3) for name, (out, channels) in layers.items()}
+    vgg19 |= {f"{name}.bias": torch.randn(out) for name, (out, _) in layers.items()}
+    torch.save(vgg19, tmp_path / "vgg19.pth")
+    model = BL()
+    head = model.regression[0].weight.clone()
+    initialize_from_vgg(model, tmp_path / "vgg19.pth")
+    assert torch.equal(model.frontend[34].weight, vgg19["features.34.weight"])
+    assert torch.equal(model.frontend[0].bias, vgg19["features.0.bias"])
+    assert torch.equal(model.regression[0].weight, head)
+
+
+def test_bl_refuses_vgg16(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
+    torch.save(weights, tmp_path / "vgg16.pth")
+    with pytest.raises(SktError, match=r"weights do not fit: missing 16\.weight, 16\.bias, 23\.weight"):
+        initialize_from_vgg(BL(), tmp_path / "vgg16.pth")
+
+
+@pytest.mark.parametrize(
+    ("kind", "behind"), [(CAN, "context.bottleneck.weight"), (DSSINet, "decoders.2.reduce.weight")]
+)
+def test_can_and_dssinet_take_vgg16(
+    tmp_path: Path, weights: dict[str, torch.Tensor], kind: type[CrowdCounter], behind: str
+) -> None:
+    torch.save(weights, tmp_path / "vgg16.pth")
+    model = kind()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    initialize_from_vgg(model, tmp_path / "vgg16.pth")
+    assert torch.equal(model.get_parameter("frontend.21.weight"), weights["features.21.weight"])
+    assert torch.equal(model.get_parameter(behind), before[behind] / VGG16_FEATURE_SCALE)
+    untouched = [name for name in before if "frontend" not in name and name not in model.behind_frontend]
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in untouched)
+
+
+def test_a_map_behind_a_relu_does_not_start_dead() -> None:
+    for seed in range(5):
+        torch.manual_seed(seed)
+        for model in (MCNN("1/4"), SANet("1/4"), DSSINet("1/32")):
+            assert model(torch.randn(1, 3, 32, 32)).max() > 0, (seed, model.label)
+
+
+# (place, channels out, channels in) of the convolutions of torchvision's VGG-19
+VGG19 = (
+    *((0, 64, 3), (2, 64, 64), (5, 128, 64), (7, 128, 128)),
+    *((10, 256, 128), (12, 256, 256), (14, 256, 256), (16, 256, 256)),
+    *((19, 512, 256), (21, 512, 512), (23, 512, 512), (25, 512, 512)),
+    *((28, 512, 512), (30, 512, 512), (32, 512, 512), (34, 512, 512)),
+)

@@ -13,6 +13,7 @@ from skt_crowd.cli.demo import demo
 from skt_crowd.cli.distill import distill
 from skt_crowd.cli.doctor import doctor
 from skt_crowd.cli.evaluate import evaluate
+from skt_crowd.cli.import_weights import import_weights
 from skt_crowd.cli.prepare import prepare
 from skt_crowd.cli.protocols import protocols
 from skt_crowd.cli.recipes import recipes
@@ -45,6 +46,7 @@ app.command(rich_help_panel="Use")(evaluate)
 app.command(rich_help_panel="Use")(count)
 app.command(rich_help_panel="Use")(protocols)
 app.command(rich_help_panel="Use")(report)
+app.command("import", rich_help_panel="Use")(import_weights)
 app.command(rich_help_panel="Look around")(demo)
 app.command(rich_help_panel="Look around")(doctor)
 

@@ -10,8 +10,7 @@ from safetensors.torch import save as to_safetensors
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.files import atomic_write
 from skt_crowd.models.base import CrowdCounter
-from skt_crowd.models.csrnet import CSRNet
-from skt_crowd.models.rate import scaled_width
+from skt_crowd.models.importing import find_rate, recognize
 from skt_crowd.models.registry import MODELS, available_models, build_model
 from skt_crowd.models.weight_files import copy_weights, read_metadata, read_weights
 
@@ -19,13 +18,6 @@ __all__ = ["load_model", "save_model"]
 
 ARCHITECTURE = "skt_crowd.architecture"
 RATE = "skt_crowd.channel_preservation_rate"
-LARGEST_DENOMINATOR = 64
-BLOCK_WIDTHS = {
-    "frontend.0.weight": 64,
-    "frontend.5.weight": 128,
-    "frontend.10.weight": 256,
-    "frontend.17.weight": 512,
-}
 
 
 def save_model(path: Path, model: CrowdCounter, metadata: Mapping[str, str] | None = None) -> None:
@@ -57,23 +49,35 @@ def save_model(path: Path, model: CrowdCounter, metadata: Mapping[str, str] | No
 def load_model(path: Path) -> CrowdCounter:
     """The model in a file, float32, on the CPU, in evaluation mode.
 
-    Reads files of :func:`save_model`, and bare CSRNet weights (safetensors, ``.pth``, ``.pth.tar``;
-    ``module.`` prefixes and a ``{"state_dict": ...}`` wrapper are fine), whose rate follows from their
-    shapes. Pickled code is never run.
+    Reads files of :func:`save_model`, and weights that others published (safetensors, HDF5, ``.pth``,
+    ``.pth.tar``), which are known by their names and shapes: CSRNet and SKT's teachers, SKT's students with and
+    without embeddings, BL, CAN, DSSINet and MCNN. ``module.`` prefixes and a ``{"state_dict": ...}`` wrapper are
+    fine. Pickled code is never run.
 
     Raises:
         SktError: a file that is missing, truncated, or of another architecture; the message says which
-            weights do not fit.
+            weights do not fit, by the file's names.
     """
     path = Path(path)
     metadata = read_metadata(path)
     weights = read_weights(path)
     if ARCHITECTURE in metadata:
         model = _build_declared(path, metadata)
+        copy_weights(model, weights, str(path))
     else:
-        model = CSRNet(_csrnet_rate(path, weights))
-    copy_weights(model, weights, str(path))
+        key_map = recognize(weights, str(path))
+        weights = key_map.our_names(weights)
+        model = build_model(key_map.model, find_rate(key_map.model, weights, str(path)))
+        copy_weights(model, _with_batch_counts(weights, model), str(path), called=key_map.their_name)
     return model.eval()
+
+
+def _with_batch_counts(weights: Mapping[str, torch.Tensor], model: CrowdCounter) -> dict[str, torch.Tensor]:
+    """Batch norms of old checkpoints do not say how many batches they saw; nothing depends on it."""
+    counts = {
+        name: tensor for name, tensor in model.state_dict().items() if name.endswith(".num_batches_tracked")
+    }
+    return counts | dict(weights)
 
 
 def _build_declared(path: Path, metadata: Mapping[str, str]) -> CrowdCounter:
@@ -86,19 +90,3 @@ def _build_declared(path: Path, metadata: Mapping[str, str]) -> CrowdCounter:
         return build_model(name, rate)
     except UsageError as error:
         raise SktError(f"{path}: its metadata is damaged: {error}") from error
-
-
-def _csrnet_rate(path: Path, weights: Mapping[str, torch.Tensor]) -> float:
-    """The simplest fraction that gives the widths of the first convolution of each block."""
-    absent = [name for name in BLOCK_WIDTHS if name not in weights]
-    if absent:
-        found = ", ".join(sorted(weights)[:3]) or "nothing"
-        raise SktError(f"{path}: not a CSRNet: expected weights named {', '.join(absent)}; found {found} ...")
-    widths = [(width, weights[name].shape[0]) for name, width in BLOCK_WIDTHS.items() if weights[name].ndim]
-    for denominator in range(1, LARGEST_DENOMINATOR + 1):
-        for numerator in range(1, denominator + 1):
-            rate = numerator / denominator
-            if all(found == scaled_width(width, rate) for width, found in widths):
-                return rate
-    shown = ", ".join(f"{found} of {width}" for width, found in widths)
-    raise SktError(f"{path}: no channel preservation rate gives these CSRNet widths: {shown}")

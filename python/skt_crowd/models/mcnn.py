@@ -93,11 +93,15 @@ def _column(plan: Sequence[tuple[int, int]], rate: float) -> nn.Sequential:
 
 
 def _gray(image: torch.Tensor) -> torch.Tensor:
-    """(N, 3, H, W) normalised by ImageNet's statistics -> (N, 1, H, W) from 0 to 255."""
+    """(N, 3, H, W) normalised by ImageNet's statistics -> (N, 1, H, W), whole numbers from 0 to 255.
+
+    Whole numbers, as a gray picture holds them: of a colour JPEG these are nearly always its stored luma, which the
+    published weights were trained on.
+    """
     factors = [255 * luma * deviation for luma, deviation in zip(LUMA, DEVIATION, strict=True)]
     weight = torch.tensor(factors, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
     offset = 255 * sum(luma * mean for luma, mean in zip(LUMA, MEAN, strict=True))
-    return (image * weight).sum(1, keepdim=True) + offset
+    return ((image * weight).sum(1, keepdim=True) + offset).round()
 
 
 def _rows(side: int, like: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,11 @@
-"""Read named tensors from safetensors and PyTorch files without running their contents; copy them."""
+"""Read named tensors from safetensors, HDF5 and PyTorch files without running their contents; copy them."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load_file
@@ -11,15 +13,28 @@ from torch import nn
 
 from skt_crowd.errors import SktError
 
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+WRAPPERS = ("module.", "model.", "DME.")  # DataParallel; the classes around DSSINet and MCNN
+NESTED_UNDER = ("state_dict", "model_state_dict")
+# Training checkpoints often hold a best error beside the weights, as a number of NumPy's: plain data.
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    type(np.dtype("float64")),
+    type(np.dtype("float32")),
+    type(np.dtype("int64")),
+]
 SHOWN = 4  # names or shapes listed in a message before "and N more"
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Names and tensors of a weights file, on the CPU, in the file's own dtypes.
 
-    The content decides how it is read, not the file's name: safetensors, or PyTorch's format with
-    ``weights_only=True``. A PyTorch file may wrap the weights as ``{"state_dict": ...}``; a ``module.``
-    prefix (DataParallel) is dropped.
+    The content decides how it is read, not the file's name: safetensors, HDF5, or PyTorch's format with
+    ``weights_only=True``. A PyTorch file may wrap the weights as ``{"state_dict": ...}``; names of wrappers at the
+    beginning of every name (``module.`` of DataParallel, ``model.``, ``DME.``) are dropped.
 
     Raises:
         SktError: missing, unreadable, truncated, or holding anything but tensors.
@@ -29,9 +44,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             weights = load_file(path)
         except (safetensors.SafetensorError, OSError) as error:
             raise SktError(f"{path}: not a complete safetensors file: {one_line(error)}") from error
+    elif _first_bytes(path) == HDF5_SIGNATURE:
+        weights = _read_hdf5(path)
     else:
         weights = _read_pytorch(path)
-    return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    return _without_wrappers(weights)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -55,27 +72,32 @@ def is_safetensors(path: Path) -> bool:
     Raises:
         SktError: missing, empty or unreadable.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise SktError(f"{path}: cannot be read: {error.strerror}") from error
-    if not head:
-        raise SktError(f"{path}: the file is empty")
-    return head[8:9] == b"{"
+    return _first_bytes(path, 9)[8:9] == b"{"
 
 
-def copy_weights(module: nn.Module, weights: Mapping[str, torch.Tensor], origin: str) -> None:
+def copy_weights(
+    module: nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    origin: str,
+    *,
+    called: Callable[[str], str] = str,
+) -> None:
     """Copy ``weights`` into ``module`` in place, in the module's dtype; nothing changes if they do not fit.
+
+    Args:
+        module: what gets them.
+        weights: by the module's names.
+        origin: where they are from, for the message.
+        called: what the origin calls one of the module's names, for the message.
 
     Raises:
         SktError: names missing or left over, or shapes that differ; the message lists them.
     """
     expected = module.state_dict()
-    missing = [name for name in expected if name not in weights]
-    unexpected = [name for name in weights if name not in expected]
+    missing = [called(name) for name in expected if name not in weights]
+    unexpected = [called(name) for name in weights if name not in expected]
     shapes = [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
+        f"{called(name)} is {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
@@ -94,9 +116,48 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def _first_bytes(path: Path, count: int = len(HDF5_SIGNATURE)) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(count)
+    except OSError as error:
+        raise SktError(f"{path}: cannot be read: {error.strerror}") from error
+    if not head:
+        raise SktError(f"{path}: the file is empty")
+    return head
+
+
+def _without_wrappers(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Drop a wrapper's name as long as every tensor's name begins with one."""
+    names = list(weights)
+    for wrapper in WRAPPERS * 2:  # model.module. as well as module.model.
+        if all(name.startswith(wrapper) for name in names):
+            names = [name.removeprefix(wrapper) for name in names]
+    return dict(zip(names, weights.values(), strict=True))
+
+
+def _read_hdf5(path: Path) -> dict[str, torch.Tensor]:
+    """Every data set by its path, with dots between groups."""
+    import h5py
+
+    weights: dict[str, torch.Tensor] = {}
+
+    def keep(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            weights[name.replace("/", ".")] = torch.from_numpy(np.asarray(item[()]))
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(keep)
+    except Exception as error:  # damaged files raise nearly anything
+        raise SktError(f"{path}: not a complete HDF5 file of tensors: {one_line(error)}") from error
+    return weights
+
+
 def _read_pytorch(path: Path) -> dict[str, torch.Tensor]:
     try:
-        with path.open("rb") as file:  # torch reads an open file by its content, a path also by its suffix
+        # torch reads an open file by its content, a path also by its suffix
+        with path.open("rb") as file, torch.serialization.safe_globals(NUMPY_NUMBERS):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise SktError(
@@ -104,8 +165,9 @@ def _read_pytorch(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     except Exception as error:  # damaged files raise nearly anything, struct.error for one
         raise SktError(f"{path}: not a complete PyTorch file: {one_line(error)}") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for key in NESTED_UNDER:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     if not isinstance(content, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in content.values()
     ):
