@@ -73,7 +73,6 @@ def test_count_takes_the_same_options(model: Path, street: Path, region: Path) -
         (["--protocol", "half"], "protocol: expected one of whole, tiles-halo,"),
         (["--tile", 64], "tile: protocol whole has no tiles"),
         (["--memory-budget", 0], "--memory-budget: expected a positive number of GiB, got 0.0"),
-        (["--memory-budget", "much"], "'much' is not a valid float"),
         (["--roi", "nowhere.png"], "nowhere.png: no such file"),
     ],
 )
@@ -91,10 +90,6 @@ def test_bad_options_of_evaluate(model: Path, street: Path, tmp_path: Path) -> N
         (["--map-quality", "high"], "map quality: expected none, cells, pixels, got 'high'"),
         (["--protocol", "roi"], "a: protocol roi needs a region of interest; there is none"),
         (["--roi", black], f"{black}: a region of interest must be white somewhere"),
-        (["--roi", street / "a.png"], ""),  # a photograph of the right size is somewhere nearer to white
     ):
         ended = skt("evaluate", model, "--data", street, *options)
-        if message:
-            assert message in refused(ended, ended.code)
-        else:
-            assert ended.code == 0
+        assert message in refused(ended, ended.code)

@@ -9,8 +9,15 @@ from command_line import refused, skt
 from skt_crowd.evaluation import PROTOCOLS
 from skt_crowd.recipes.recipe_file import recipe_summaries
 
+<<<<<<< HEAD
     *("train", "distill", "recipes", "prepare", "import", "evaluate", "count", "protocols", "report"),
     *("demo", "doctor", "bench", "efficiency", "reproduce"),
+=======
+COMMANDS = (
+    *("train", "distill", "recipes", "prepare", "evaluate", "count", "protocols", "import", "report"),
+    *("demo", "doctor"),
+)
+>>>>>>> protocols
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +43,12 @@ def test_every_recipe_and_protocol_is_listed() -> None:
     listed = skt("recipes")
     assert listed.code == 0
     for name, (kind, summary) in recipe_summaries().items():
-        (line,) = (line for line in listed.out.splitlines() if f" {name} " in line)
+        (line,) = (line for line in listed.out.splitlines() if line.startswith(f"│ {name} "))
         assert f"skt {kind}" in line
         assert summary[:40] in line
     listed = skt("protocols")
     for name, protocol in PROTOCOLS.items():
-        (line,) = (line for line in listed.out.splitlines() if f" {name} " in line)
+        (line,) = (line for line in listed.out.splitlines() if line.startswith(f"│ {name} "))
         assert protocol.summary[:40] in line
     for kind in ("train", "distill"):
         assert "skt recipes lists the recipes" in skt(kind, "--help").out

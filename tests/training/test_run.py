@@ -14,6 +14,7 @@ from rich.console import Console
 from runs import distillation, recipe
 from torch import Tensor
 
+from skt_crowd.data.crops import TrainingBatch
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.models import build_model, load_model, save_model
 from skt_crowd.recipes.recipe import Recipe
@@ -145,10 +146,10 @@ class Killed(BaseException):
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     original = loop.TrainingLoop._step
 
-    def step_or_die(self: loop.TrainingLoop, image: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def step_or_die(self: loop.TrainingLoop, batch: TrainingBatch) -> dict[str, Tensor]:
         if self.state.step == step:
             raise Killed
-        return original(self, image, target)
+        return original(self, batch)
 
     monkeypatch.setattr(loop.TrainingLoop, "_step", step_or_die)
 
@@ -227,8 +228,8 @@ def test_a_mistake_leaves_no_folder(
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = loop.TrainingLoop._step
 
-    def diverge(self: loop.TrainingLoop, image: Tensor, target: Tensor) -> dict[str, Tensor]:
-        losses = original(self, image, target)
+    def diverge(self: loop.TrainingLoop, batch: TrainingBatch) -> dict[str, Tensor]:
+        losses = original(self, batch)
         return losses if self.state.step < 4 else {name: value * math.nan for name, value in losses.items()}
 
     monkeypatch.setattr(loop.TrainingLoop, "_step", diverge)

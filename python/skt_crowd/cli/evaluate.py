@@ -92,7 +92,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from skt_crowd.cli.evaluation_table import evaluation_table
+    from skt_crowd.cli.evaluation_table import evaluation_heading, evaluation_table
     from skt_crowd.cli.files import checkpoint_file
     from skt_crowd.data import hold_out, open_dataset, read_region
     from skt_crowd.evaluation import evaluate as evaluate_model
@@ -131,7 +131,8 @@ def evaluate(
             map_quality=quality,
             on_image=lambda _: progress.advance(task),
         )
-    console.print(evaluation_table(f"{model.label} on {chosen}", result))
+    console.print(evaluation_heading(model.label, chosen, result), highlight=False, soft_wrap=True)
+    console.print(evaluation_table(result))
     if output is not None:
         write_csv(output / "predictions.csv", result)
         context = {

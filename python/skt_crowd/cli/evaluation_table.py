@@ -9,16 +9,15 @@ from rich.table import Column, Table
 from skt_crowd.evaluation import Evaluation
 
 
-def evaluation_table(title: str, result: Evaluation) -> Table:
-    """One line an error, with its 95 % bootstrap interval where it has one, and the protocol above them."""
+def evaluation_heading(model: str, data: str, result: Evaluation) -> str:
+    """What was judged, on what, and by which protocol."""
     truth = "points" if result.protocol.truth == "points" else "the sum of a density map"
-    table = Table(
-        "error",
-        Column(justify="right"),
-        Column("95 % interval", justify="right"),
-        title=f"{title}\nprotocol {result.protocol.name}, against {truth}",
-        title_justify="left",
-    )
+    return f"{model} on {data}, protocol {result.protocol.name}, against {truth}"
+
+
+def evaluation_table(result: Evaluation) -> Table:
+    """One line an error, with its 95 % bootstrap interval where it has one."""
+    table = Table("error", Column(justify="right"), Column("95 % interval", justify="right"))
     places = {"mae": 2, "rmse": 2, "nae": 3}
     for name, digits in places.items():
         low, high = result.intervals[name]

@@ -59,7 +59,7 @@ class PresenceRule:
         >>> rule = PresenceRule()
         >>> points, sides = np.array([[10.0, 10.0], [2.0, 10.0], [0.5, 10.0]]), np.full(3, 8.0)
         >>> rule.within(points, sides, Box(top=0, left=4, bottom=64, right=68))  # of the others a quarter and less
-        array([[6., 10.,  1.]])
+        array([[ 6., 10.,  1.]])
         """
         overlap = np.ones(len(points))
         for axis, (first, last) in enumerate(((box.left, box.right), (box.top, box.bottom))):

@@ -13,7 +13,7 @@ from skt_crowd.evaluation.pictures import Comparison, save_comparison, save_feat
 from skt_crowd.files import write_text
 from skt_crowd.models import CrowdCounter, load_model
 from skt_crowd.training.report import table
-from skt_crowd.training.report_pictures import LEVELS, draw_loss_curves, features_at_levels, hard_map
+from skt_crowd.training.report_pictures import PAPER_NAMES, draw_loss_curves, features_at_levels, hard_map
 
 HEAD = ("counter", "parameters", "MAE", "RMSE")
 EXAMPLES = 3
@@ -85,5 +85,5 @@ def _draw(demo: Demo, plots: Path, models: dict[str, CrowdCounter]) -> None:
     save_comparison(plots / "maps.png", rows)
     middle = chosen[len(chosen) // 2].image
     features = {name: features_at_levels(model, middle) for name, model in models.items()}
-    save_feature_means(plots / "features.png", middle, list(LEVELS.values()), features)
+    save_feature_means(plots / "features.png", middle, list(PAPER_NAMES.values()), features)
     draw_loss_curves(demo.student(EVERYTHING, demo.seeds[0]).metrics, plots / "losses.png")

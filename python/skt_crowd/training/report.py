@@ -125,6 +125,7 @@ def _settings(recipe: Recipe) -> str:
     data, optimizer, training = recipe.data, recipe.optimizer, recipe.training
     rows: list[tuple[str, object]] = [
         ("data", f"{data.kind} {data.split}, crops of {data.crop} pixels"),
+        ("loss", recipe.loss.kind),
         ("steps x batch", f"{training.steps:,} x {training.batch_size}"),
         ("optimiser", f"{optimizer.name}, {optimizer.learning_rate:g}, {optimizer.schedule}"),
         ("seed", training.seed),

@@ -28,7 +28,9 @@ from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.selection import open_split
 
 NOT_LOSSES = ("kind", "step", "learning_rate", "gradient_norm")
-LEVELS = {2: "conv3_1", 3: "conv4_1", 4: "conv5_1"}  # places in tap_paths("paper"), and the paper's names
+LEVELS = 3  # features that are drawn
+# What the paper calls CSRNet's; features of other models go by their module's path.
+PAPER_NAMES = {"frontend.11": "conv3_1", "frontend.18": "conv4_1", "backend.1": "conv5_1"}
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,16 @@ def hard_map(sample: CrowdSample, data: DataSettings, stride: int) -> np.ndarray
     return target.numpy()
 
 
+def drawn_levels(model: CrowdCounter) -> tuple[str, ...]:
+    """Paths of the features that are drawn: the third to the fifth, or the last where there are fewer."""
+    paths = model.tap_paths("paper")
+    first = min(2, len(paths) - LEVELS)
+    return paths[first : first + LEVELS]
+
+
 def features_at_levels(model: CrowdCounter, image: np.ndarray) -> list[np.ndarray]:
-    """The features (C, h, w) of ``LEVELS`` for one image (H, W, 3)."""
-    paths = [model.tap_paths("paper")[place] for place in LEVELS]
+    """The features (C, h, w) of ``drawn_levels`` for one image (H, W, 3)."""
+    paths = drawn_levels(model)
     with evaluation_mode(model), torch.no_grad(), FeatureTaps(model, paths) as taps:
         model(normalize_image(image).unsqueeze(0))
     return [feature[0].float().numpy() for feature in taps.features]
@@ -121,7 +130,11 @@ def _draw_maps(
 
 def _draw_features(folder: RunFolder, sample: CrowdSample, models: dict[str, CrowdCounter]) -> Picture:
     ordered = {name: features_at_levels(models[name], sample.image) for name in ("teacher", "student")}
-    save_feature_means(folder.plots / "features.png", sample.image, list(LEVELS.values()), ordered)
+    student = models["student"]
+    names = [
+        PAPER_NAMES.get(path, path) if student.name == "csrnet" else path for path in drawn_levels(student)
+    ]
+    save_feature_means(folder.plots / "features.png", sample.image, names, ordered)
     return Picture(
         "Features",
         "features.png",

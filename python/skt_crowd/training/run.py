@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from skt_crowd.distillation.distiller import Distiller
 from skt_crowd.distillation.supervised import Supervised
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate, write_csv
+from skt_crowd.evaluation.memory import DEFAULT_BUDGET
 from skt_crowd.files import write_json
 from skt_crowd.models import CrowdCounter, build_model, inherit_filters, initialize_from_vgg, load_model
 from skt_crowd.models.precision import resolve_precision
@@ -56,7 +58,13 @@ def run_recipe(
     def judge(model: CrowdCounter, limit: int | None) -> Evaluation:
         assert selection is not None
         return evaluate(
-            model, selection.dataset, selection.indices[:limit], device=device, precision=precision
+            model,
+            selection.dataset,
+            selection.indices[:limit],
+            device=device,
+            precision=precision,
+            # A large image must not stop a run: in one pass where tiles would change its count.
+            memory_budget=DEFAULT_BUDGET if model.tiling.exact else sys.maxsize,
         )
 
     while_training = (lambda model: judge(model, settings.evaluation_images)) if selection else None

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from skt_crowd.data import render_crowd
 from skt_crowd.deployment import count_image
-from skt_crowd.models import available_models, load_model
+from skt_crowd.models import available_models, build_model, load_model
 from skt_crowd.recipes import load_recipe
+from skt_crowd.training.report_pictures import PAPER_NAMES, drawn_levels, features_at_levels
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
 
@@ -34,7 +35,6 @@ TINY = [
 def test_a_teacher_and_its_student(name: str, tmp_path: Path) -> None:
     quiet = Console(quiet=True)
     teacher = load_recipe(f"{name}_part_a_teacher", [*TINY, "model.channel_preservation_rate=1/4"])
-    # Frozen layers and scales of rates are named after a front end that is there at any width.
     run_recipe(teacher, tmp_path / "teacher", console=quiet)
     weights = RunFolder.open(tmp_path / "teacher").model()
     student = load_recipe(
@@ -55,3 +55,13 @@ def test_a_teacher_and_its_student(name: str, tmp_path: Path) -> None:
     counted = count_image(model, tmp_path / "square.png")
     stride = model.output_stride
     assert counted.density.shape == (-(-50 // stride), -(-61 // stride))
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_reports_draw_three_features_of_any_model(name: str) -> None:
+    model = build_model(name, "1/16")
+    features = features_at_levels(model, render_crowd(1, (50, 61)).image)
+    assert len(features) == len(drawn_levels(model)) == 3
+    assert all(feature.ndim == 3 for feature in features)
+    if name == "csrnet":
+        assert drawn_levels(model) == tuple(PAPER_NAMES)
