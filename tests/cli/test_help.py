@@ -9,15 +9,10 @@ from command_line import refused, skt
 from skt_crowd.evaluation import PROTOCOLS
 from skt_crowd.recipes.recipe_file import recipe_summaries
 
-<<<<<<< HEAD
+COMMANDS = (
     *("train", "distill", "recipes", "prepare", "import", "evaluate", "count", "protocols", "report"),
     *("demo", "doctor", "bench", "efficiency", "reproduce"),
-=======
-COMMANDS = (
-    *("train", "distill", "recipes", "prepare", "evaluate", "count", "protocols", "import", "report"),
-    *("demo", "doctor"),
 )
->>>>>>> protocols
 
 
 @pytest.fixture(autouse=True)
