@@ -107,17 +107,26 @@ struct Fma {
     }
   }
 
-  __device__ void multiply(const T* left, const T* right, Rows<T, kTile> layout, int, int) {
+  // columns: how much of the tile there is. Where it is one column, as the last of a row of tiles may be, each thread has one
+  // sum a row to care for.
+  __device__ void multiply(const T* left, const T* right, Rows<T, kTile>, int, int columns) {
+    if (columns <= 16) multiply_by_rows<1>(left, right);
+    else multiply_by_rows<kEach>(left, right);
+  }
+
+  template <int kColumnsEach>
+  __device__ void multiply_by_rows(const T* left, const T* right) {
+    using Layout = Rows<T, kTile>;
 #pragma unroll 1  // unrolled, it would keep more terms in registers than there are
-    for (int chunk = 0; chunk < layout.kChunks; ++chunk) {
+    for (int chunk = 0; chunk < Layout::kChunks; ++chunk) {
 #pragma unroll
       for (int top = 0; top < kEach; top += kAtOnce) {
         Pack<T, kPerChunk> a[kAtOnce];
 #pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) a[i] = load<kPerChunk>(left + layout.place(y() + 16 * (top + i), chunk));
+        for (int i = 0; i < kAtOnce; ++i) a[i] = load<kPerChunk>(left + Layout::place(y() + 16 * (top + i), chunk));
 #pragma unroll
-        for (int j = 0; j < kEach; ++j) {
-          const Pack<T, kPerChunk> b = load<kPerChunk>(right + layout.place(x() + 16 * j, chunk));
+        for (int j = 0; j < kColumnsEach; ++j) {
+          const Pack<T, kPerChunk> b = load<kPerChunk>(right + Layout::place(x() + 16 * j, chunk));
 #pragma unroll
           for (int i = 0; i < kAtOnce; ++i) {
 #pragma unroll
@@ -128,7 +137,7 @@ struct Fma {
     }
   }
 
-  __device__ void multiply(const T* left, const T* right, Columns<T, kTile> layout, int, int) {
+  __device__ void multiply(const T* left, const T* right, Columns<T, kTile>, int, int) {
 #pragma unroll 1
     for (int chunk = 0; chunk < kDepth / kPerChunk; ++chunk) {
 #pragma unroll
@@ -142,7 +151,8 @@ struct Fma {
         for (int k = 0; k < kPerChunk; ++k) {
 #pragma unroll
           for (int h = 0; h < kEach / kPerChunk; ++h) {
-            const Pack<T, kPerChunk> b = load<kPerChunk>(right + layout.place(chunk * kPerChunk + k, x() + 16 * h));
+            const int row = chunk * kPerChunk + k;
+            const Pack<T, kPerChunk> b = load<kPerChunk>(right + Columns<T, kTile>::place(row, x() + 16 * h));
 #pragma unroll
             for (int i = 0; i < kAtOnce; ++i) {
 #pragma unroll
@@ -213,7 +223,8 @@ struct Mma {
     }
   }
 
-  // rows, columns: how much of the tile there is. A warp with nothing of it has nothing to do.
+  // rows, columns: how much of the tile there is. A warp with nothing of it has nothing to do, and one with a few columns
+  // only one block of them.
   __device__ static bool idle(int rows, int columns) { return top() >= rows || left_edge() >= columns; }
 
   __device__ static void load_left(const float* left, Terms (&upper)[kRowBlocks], Terms (&lower)[kRowBlocks]) {
@@ -225,13 +236,20 @@ struct Mma {
     }
   }
 
-  __device__ void multiply(const float* left, const float* right, Rows<float, kTile> layout, int rows, int columns) {
+  __device__ void multiply(const float* left, const float* right, Rows<float, kTile>, int rows, int columns) {
     if (idle(rows, columns)) return;
+    if (columns - left_edge() <= 8) multiply_by_rows<1>(left, right);
+    else multiply_by_rows<kColumnBlocks>(left, right);
+  }
+
+  template <int kBlocks>
+  __device__ void multiply_by_rows(const float* left, const float* right) {
     Terms upper[kRowBlocks], lower[kRowBlocks];
     load_left(left, upper, lower);
 #pragma unroll
-    for (int j = 0; j < kColumnBlocks; ++j) {
-      const Terms b = Operand::round(load<4>(right + layout.place(left_edge() + 8 * j + g(), q())));
+    for (int j = 0; j < kBlocks; ++j) {
+      const int row = left_edge() + 8 * j + g();
+      const Terms b = Operand::round(load<4>(right + Rows<float, kTile>::place(row, q())));
 #pragma unroll
       for (int i = 0; i < kRowBlocks; ++i) Operand::multiply(sum[i][j], upper[i], lower[i], b);
     }
