@@ -5,90 +5,14 @@
 #include <algorithm>
 #include <tuple>
 
-#include "../kernels/cosine_distance_gpu.h"
+#include "cosine_layout.h"
 #include "skt/cosine_distance_checks.h"
-#include "skt/launch.h"
 #include "skt/layout.h"
 
 namespace skt {
 namespace {
 
 namespace kernels = gpu::cosine;
-using gpu::accumulator_t;
-using kernels::Sizes;
-using kernels::Strides;
-
-// The same tensor where the rows of an image join; a copy of a crop, where they do not.
-Tensor with_joined_rows(const Tensor& tensor) {
-  const bool joined =
-      tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
-  return joined ? tensor : torch::stable::contiguous(tensor);
-}
-
-Strides strides_of(const Tensor& tensor) {  // (N, C, H, W) with joined rows
-  const int64_t pixel = tensor.size(3) > 1 ? tensor.stride(3) : tensor.stride(2);
-  return {tensor.stride(0), tensor.stride(1), tensor.size(2) * tensor.size(3) > 1 ? pixel : 1};
-}
-
-Sizes sizes_of(const Tensor& student) {
-  return {student.size(0), student.size(1), student.size(2) * student.size(3)};
-}
-
-// Whether every pack of Count neighbours lies on a multiple of its own size.
-template <class Element, int Count>
-bool aligned(const Tensor& tensor, int64_t image, int64_t other) {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
-  return address % alignof(gpu::Pack<Element, Count>) == 0 && image % Count == 0 && other % Count == 0;
-}
-
-template <class Element, int Count>
-bool packs_of_pixels(const Tensor& tensor, const Strides& strides) {
-  return strides.pixel == 1 && aligned<Element, Count>(tensor, strides.image, strides.channel);
-}
-
-template <class Element, int Count>
-bool packs_of_channels(const Tensor& tensor, const Strides& strides) {
-  return aligned<Element, Count>(tensor, strides.image, strides.pixel);
-}
-
-// Neighbours of which the larger element type fills 16 bytes.
-template <class S, class T>
-constexpr int widest() {
-  return 16 / static_cast<int>(std::max(sizeof(S), sizeof(T)));
-}
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-template <class Visit>
-void visit_element(ScalarType dtype, Visit visit) {
-  switch (dtype) {
-    case ScalarType::Float: return visit(float{});
-    case ScalarType::Half: return visit(__half{});
-    case ScalarType::BFloat16: return visit(__nv_bfloat16{});
-    default: fail("skt_ext: no CUDA kernel for dtype ", torch::headeronly::toString(dtype));
-  }
-}
-
-// Calls visit(S{}, T{}) with the element types of student and teacher, of which none or both are double.
-template <class Visit>
-void visit_element_pair(const Tensor& student, const Tensor& teacher, Visit visit) {
-  if (student.scalar_type() == ScalarType::Double) return visit(double{}, double{});
-  visit_element(student.scalar_type(), [&](auto s) {
-    visit_element(teacher.scalar_type(), [&](auto t) { visit(s, t); });
-  });
-}
-
-// The tensor as the kernels take it. Double with anything else is too rare for kernels of its own: all becomes double.
-Tensor prepared(const Tensor& tensor, ScalarType accumulator) {
-  return with_joined_rows(accumulator == ScalarType::Double ? torch::stable::to(tensor, ScalarType::Double) : tensor);
-}
-
-// Lanes of a warp that share a pixel's channels: the fewest, as a power of two, that take them in one step.
-int lanes_for(int64_t channels, int count) {
-  int lanes = 1;
-  while (lanes < gpu::kWarp && lanes * count < channels) lanes *= 2;
-  return lanes;
-}
 
 Launch launch_by_channels(const Sizes& sizes, int lanes) {
   return {divide_up(sizes.batch * sizes.pixels, kernels::kThreads / lanes), 1, dim3(kernels::kThreads)};
@@ -102,20 +26,6 @@ Launch launch_by_pixels(const Sizes& sizes, int count) {
 int64_t parts_for(const Sizes& sizes, int64_t blocks) {
   constexpr int64_t kEnoughBlocks = 2048;
   return std::clamp<int64_t>(kEnoughBlocks / std::max<int64_t>(blocks, 1), 1, divide_up(sizes.channels, kernels::kSlices));
-}
-
-bool channels_adjacent(const Strides& strides, const Sizes& sizes) {
-  return strides.channel == 1 && sizes.channels > 1;
-}
-
-// Calls visit(integral_constant<int, Count>) with Count = Widest if `packed`, else 1.
-template <int Widest, class Visit>
-void visit_count(bool packed, Visit visit) {
-  if (packed) {
-    visit(std::integral_constant<int, Widest>{});
-  } else {
-    visit(std::integral_constant<int, 1>{});
-  }
 }
 
 template <class S, class T>
@@ -197,9 +107,9 @@ std::tuple<Tensor, Tensor> cosine_distance(const Tensor& student, const Tensor& 
   if (distance.numel() == 0) return {distance, statistics};
 
   const CudaDevice device(student);
-  const Tensor from_student = prepared(student, accumulator), from_teacher = prepared(teacher, accumulator);
-  visit_element_pair(from_student, from_teacher, [&](auto s, auto t) {
-    forward<decltype(s), decltype(t)>(device, from_student, from_teacher, eps, distance, statistics);
+  const Prepared from = prepared(student, teacher);
+  visit_element_pair(from.student, from.teacher, [&](auto s, auto t) {
+    forward<decltype(s), decltype(t)>(device, from.student, from.teacher, eps, distance, statistics);
   });
   return {distance, statistics};
 }
@@ -207,16 +117,15 @@ std::tuple<Tensor, Tensor> cosine_distance(const Tensor& student, const Tensor& 
 Tensor cosine_distance_backward(
     const Tensor& grad, const Tensor& student, const Tensor& teacher, const Tensor& statistics, double eps) {
   check_cosine_distance_backward(grad, student, teacher, statistics, eps);
-  const ScalarType accumulator = accumulator_of(student, teacher);
   const CudaDevice device(student);
-  const Tensor from_student = prepared(student, accumulator), from_teacher = prepared(teacher, accumulator);
+  const Prepared from = prepared(student, teacher);
   const Tensor from_grad = with_joined_rows(torch::stable::unsqueeze(grad, 1));
   const Tensor sums = torch::stable::contiguous(statistics);
   Tensor out =
-      empty_on_device_of(student, shape_of(student), from_student.scalar_type(), memory_format_of(student));
+      empty_on_device_of(student, shape_of(student), from.student.scalar_type(), memory_format_of(student));
   if (out.numel() != 0) {
-    visit_element_pair(from_student, from_teacher, [&](auto s, auto t) {
-      backward<decltype(s), decltype(t)>(device, from_grad, from_student, from_teacher, sums, eps, out);
+    visit_element_pair(from.student, from.teacher, [&](auto s, auto t) {
+      backward<decltype(s), decltype(t)>(device, from_grad, from.student, from.teacher, sums, eps, out);
     });
   }
   return torch::stable::to(out, student.scalar_type());

@@ -115,7 +115,8 @@ void run(dim3 blocks, dim3 threads, size_t dynamic_shared_bytes, const std::func
 
 template <class... Parameters, class... Values>
 void launch(dim3 blocks, dim3 threads, size_t dynamic_shared_bytes, void (*kernel)(Parameters...), Values... values) {
-  run(blocks, threads, dynamic_shared_bytes, [&] { kernel(static_cast<Parameters>(values)...); });
+  const auto body = [&] { kernel(static_cast<Parameters>(values)...); };
+  run(blocks, threads, dynamic_shared_bytes, std::ref(body));  // not copied to the heap: the arguments stay on the stack
 }
 
 void set_order(Order order, uint64_t seed);

@@ -13,7 +13,9 @@ def formula(student: np.ndarray, teacher: np.ndarray, eps: float) -> np.ndarray:
     return 1 - (student * teacher).sum(1) / (lengths[0] * lengths[1])
 
 
-def gradient(student: np.ndarray, teacher: np.ndarray, grad: np.ndarray, eps: float) -> np.ndarray:  # (N, C, P)
+def gradient(
+    student: np.ndarray, teacher: np.ndarray, grad: np.ndarray, eps: float
+) -> np.ndarray:  # (N, C, P)
     """Of sum(grad * distance) for the student: the projection of -t / (|s| |t|) across s, by the chain rule."""
     length = np.sqrt((student * student).sum(1, keepdims=True))
     clamped = np.maximum(length, eps)

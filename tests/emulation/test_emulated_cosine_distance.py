@@ -18,7 +18,12 @@ MIXES = [
     (BFLOAT16, BFLOAT16),
 ]
 RUNS = [("plain", "forward", 0), ("plain", "reverse", 0), *(("plain", "random", seed) for seed in range(3))]
-RUNS += [("sanitized", "forward", 0), ("sanitized", "random", 1), ("race", "forward", 0), ("race", "random", 1)]
+RUNS += [
+    ("sanitized", "forward", 0),
+    ("sanitized", "random", 1),
+    ("race", "forward", 0),
+    ("race", "random", 1),
+]
 
 every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: "-".join(map(str, run)))
 every_mix = pytest.mark.parametrize("mix", MIXES, ids=lambda mix: f"{mix[0].name}-{mix[1].name}")
@@ -37,7 +42,9 @@ def check_both_passes(driver, features, by_channels, packed, lanes=32):
     grad = np.random.default_rng(5).standard_normal(distance.shape).astype(accumulator)
     out = features.empty_gradient(by_channels)
     driver.backward(*common, grad, statistics, out)
-    features.check_gradient(out, gradient(features.wide_student, features.wide_teacher, grad, EPS), by_channels)
+    features.check_gradient(
+        out, gradient(features.wide_student, features.wide_teacher, grad, EPS), by_channels
+    )
 
 
 @every_run
@@ -84,6 +91,5 @@ def test_every_feature_is_read_once_a_pass_and_sixteen_bytes_at_a_time(emulated,
     elements, pixels = features.student.size, features.batch * features.pixels
     assert counts.loads_of_16_bytes == 2 * 2 * elements // 4
     assert counts.stores_of_16_bytes == elements // 4
-    # Forward: distance and statistics written. Backward: the gradient; in parts or lanes of the same pixel that each read
-    # its upstream gradient and statistics.
+    # The gradient, the distance, and three statistics.
     assert counts.stored_bytes == 4 * (elements + 4 * pixels)

@@ -1,0 +1,122 @@
+// What the host code of the cosine operators shares: how (N, C, H, W) tensors lie, and which kernel may take them.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "../kernels/cosine_distance_gpu.h"
+#include "skt/check.h"
+#include "skt/launch.h"
+
+namespace skt {
+
+using gpu::accumulator_t;
+using gpu::cosine::Sizes;
+using gpu::cosine::Strides;
+
+// The same tensor where the rows of an image join; a copy of a crop, where they do not.
+inline Tensor with_joined_rows(const Tensor& tensor) {
+  const bool joined =
+      tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
+  return joined ? tensor : torch::stable::contiguous(tensor);
+}
+
+inline Strides strides_of(const Tensor& tensor) {  // (N, C, H, W) with joined rows
+  const int64_t pixel = tensor.size(3) > 1 ? tensor.stride(3) : tensor.stride(2);
+  return {tensor.stride(0), tensor.stride(1), tensor.size(2) * tensor.size(3) > 1 ? pixel : 1};
+}
+
+inline Sizes sizes_of(const Tensor& student) {
+  return {student.size(0), student.size(1), student.size(2) * student.size(3)};
+}
+
+// Whether every pack of Count neighbours lies on a multiple of its own size.
+template <class Element, int Count>
+bool aligned(const Tensor& tensor, int64_t image, int64_t other) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
+  return address % alignof(gpu::Pack<Element, Count>) == 0 && image % Count == 0 && other % Count == 0;
+}
+
+template <class Element, int Count>
+bool packs_of_pixels(const Tensor& tensor, const Strides& strides) {
+  return strides.pixel == 1 && aligned<Element, Count>(tensor, strides.image, strides.channel);
+}
+
+template <class Element, int Count>
+bool packs_of_channels(const Tensor& tensor, const Strides& strides) {
+  return aligned<Element, Count>(tensor, strides.image, strides.pixel);
+}
+
+// Neighbours of which the larger element type fills 16 bytes.
+template <class S, class T>
+constexpr int widest() {
+  return 16 / static_cast<int>(std::max(sizeof(S), sizeof(T)));
+}
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <class Visit>
+void visit_element(ScalarType dtype, Visit visit) {
+  switch (dtype) {
+    case ScalarType::Float: return visit(float{});
+    case ScalarType::Half: return visit(__half{});
+    case ScalarType::BFloat16: return visit(__nv_bfloat16{});
+    default: fail("skt_ext: no CUDA kernel for dtype ", torch::headeronly::toString(dtype));
+  }
+}
+
+// Calls visit(S{}, T{}) with the element types of two tensors that are `prepared`.
+template <class Visit>
+void visit_element_pair(const Tensor& student, const Tensor& teacher, Visit visit) {
+  if (student.scalar_type() == ScalarType::Double) return visit(double{}, double{});
+  visit_element(student.scalar_type(), [&](auto s) {
+    visit_element(teacher.scalar_type(), [&](auto t) {
+      constexpr bool kHalves = sizeof(s) == 2 && sizeof(t) == 2;
+      if constexpr (!kHalves || std::is_same_v<decltype(s), decltype(t)>) visit(s, t);
+    });
+  });
+}
+
+// Student and teacher as the kernels take them. Two mixes are too rare for kernels of their own: double with anything
+// else, where all becomes double, and float16 with bfloat16, where the teacher becomes float.
+struct Prepared {
+  Tensor student, teacher;
+};
+
+inline Prepared prepared(const Tensor& student, const Tensor& teacher) {
+  const ScalarType s = student.scalar_type(), t = teacher.scalar_type();
+  const auto as = [](const Tensor& tensor, ScalarType dtype) {
+    return with_joined_rows(tensor.scalar_type() == dtype ? tensor : torch::stable::to(tensor, dtype));
+  };
+  if (s == ScalarType::Double || t == ScalarType::Double) {
+    return {as(student, ScalarType::Double), as(teacher, ScalarType::Double)};
+  }
+  const bool two_halves = s != t && s != ScalarType::Float && t != ScalarType::Float;
+  return {as(student, s), as(teacher, two_halves ? ScalarType::Float : t)};
+}
+
+// Lanes of a warp that share a pixel's channels: the fewest, as a power of two, that take them in one step.
+inline int lanes_for(int64_t channels, int count) {
+  int lanes = 1;
+  while (lanes < gpu::kWarp && lanes * count < channels) lanes *= 2;
+  return lanes;
+}
+
+inline bool channels_adjacent(const Strides& strides, const Sizes& sizes) {
+  return strides.channel == 1 && sizes.channels > 1;
+}
+
+// Calls visit(integral_constant<int, Count>) with Count = Widest if `packed`, else 1.
+template <int Widest, class Visit>
+void visit_count(bool packed, Visit visit) {
+  if (packed) {
+    visit(std::integral_constant<int, Widest>{});
+  } else {
+    visit(std::integral_constant<int, 1>{});
+  }
+}
+
+}  // namespace skt

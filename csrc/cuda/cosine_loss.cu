@@ -1,0 +1,140 @@
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "../kernels/cosine_loss_gpu.h"
+#include "cosine_layout.h"
+#include "skt/cosine_distance_checks.h"
+#include "skt/dispatch.h"
+#include "skt/layout.h"
+
+namespace skt {
+namespace {
+
+namespace kernels = gpu::cosine;
+
+constexpr int64_t kEnoughBlocks = 512;
+constexpr int64_t kHeldBytes = 32 << 10;  // of shared memory: three blocks share the 100 KiB of sm_86, 89 and 120
+
+// The widest tile whose channels all fit, and that leaves blocks enough for a whole GPU. A row of a tile, one channel, is
+// not less than a sector of 32 bytes.
+template <class S, class T, int Count>
+kernels::LossTile<S, T> tile_for(const Sizes& sizes, bool with_gradient) {
+  constexpr int64_t kPair = sizeof(S) + sizeof(T);
+  constexpr int kFewest = Count == 1 ? 8 : 2;
+  int lanes = gpu::kWarp;
+  const auto fits = [&] { return !with_gradient || sizes.channels * lanes * Count * kPair <= kHeldBytes; };
+  const auto enough = [&] { return sizes.batch * divide_up(sizes.pixels, lanes * Count) >= kEnoughBlocks; };
+  while (lanes > kFewest && !(fits() && enough())) lanes /= 2;
+  const int64_t held = with_gradient ? std::min(sizes.channels, kHeldBytes / (lanes * Count * kPair)) : 0;
+  return {lanes * Count, static_cast<int>(held)};
+}
+
+// One partial sum for each block of the launch.
+template <class A>
+A* partials_for(const Tensor& student, const Launch& shape, Tensor& memory) {
+  const ScalarType dtype = sizeof(A) == 8 ? ScalarType::Double : ScalarType::Float;
+  memory = torch::stable::new_empty(student, {shape.blocks}, dtype);
+  return memory.mutable_data_ptr<A>();
+}
+
+// `gradient` is null or what to write it to.
+template <class S, class T>
+void loss_and_gradient(
+    const CudaDevice& device, const Tensor& student, const Tensor& teacher, double eps, double scale, Tensor& loss,
+    Tensor* gradient) {
+  using A = accumulator_t<S, T>;
+  constexpr int kWidest = widest<S, T>();
+  constexpr const char* op = "cosine_loss";
+  const Sizes sizes = sizes_of(student);
+  const Strides s = strides_of(student), t = strides_of(teacher), o = gradient ? strides_of(*gradient) : Strides{};
+  const S* from_s = static_cast<const S*>(student.const_data_ptr());
+  const T* from_t = static_cast<const T*>(teacher.const_data_ptr());
+  S* to = gradient ? static_cast<S*>(gradient->mutable_data_ptr()) : nullptr;
+  Tensor memory;
+  A* partials = nullptr;
+  Launch shape;
+  if (channels_adjacent(s, sizes) && channels_adjacent(t, sizes) && (!gradient || channels_adjacent(o, sizes))) {
+    const bool packed = sizes.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
+                        packs_of_channels<T, kWidest>(teacher, t) &&
+                        (!gradient || packs_of_channels<S, kWidest>(*gradient, o));
+    visit_count<kWidest>(packed, [&](auto count) {
+      constexpr int kCount = decltype(count)::value;
+      const int lanes = lanes_for(sizes.channels, kCount);
+      shape = {divide_up(sizes.batch * sizes.pixels, kernels::kThreads / lanes), 1, dim3(kernels::kThreads)};
+      partials = partials_for<A>(student, shape, memory);
+      launch(op, device, shape, kernels::loss_by_channels<S, T, kCount>, from_s, s, from_t, t, sizes, lanes, eps, scale,
+             to, o, partials);
+    });
+  } else {
+    const bool packed = sizes.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
+                        packs_of_pixels<T, kWidest>(teacher, t) &&
+                        (!gradient || packs_of_pixels<S, kWidest>(*gradient, o));
+    visit_count<kWidest>(packed, [&](auto count) {
+      constexpr int kCount = decltype(count)::value;
+      const kernels::LossTile<S, T> tile = tile_for<S, T, kCount>(sizes, gradient != nullptr);
+      shape = {sizes.batch * divide_up(sizes.pixels, tile.pixels), 1, dim3(kernels::kThreads),
+               static_cast<size_t>(tile.bytes())};
+      partials = partials_for<A>(student, shape, memory);
+      launch(op, device, shape, kernels::loss_by_pixels<S, T, kCount>, from_s, s, from_t, t, sizes, tile, eps, scale, to,
+             o, partials);
+    });
+  }
+  const Launch one_block{1, 1, dim3(kernels::kSumThreads)};
+  launch(op, device, one_block, kernels::sum_partials<A>, partials, shape.blocks, loss.mutable_data_ptr<A>());
+}
+
+std::tuple<Tensor, Tensor> cosine_loss(
+    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient) {
+  check_cosine_loss(student, teacher, eps);
+  const CudaDevice device(student);
+  const Prepared from = prepared(student, teacher);
+  Tensor loss = torch::stable::new_empty(student, {}, accumulator_of(student, teacher));
+  Tensor gradient = with_gradient ? empty_on_device_of(student, shape_of(student), from.student.scalar_type(),
+                                                       memory_format_of(student))
+                                  : torch::stable::new_empty(student, {0});
+  if (student.size(0) * student.size(2) * student.size(3) == 0) {
+    torch::stable::zero_(loss);
+    return {loss, torch::stable::to(gradient, student.scalar_type())};
+  }
+  visit_element_pair(from.student, from.teacher, [&](auto s, auto t) {
+    loss_and_gradient<decltype(s), decltype(t)>(
+        device, from.student, from.teacher, eps, scale, loss, with_gradient ? &gradient : nullptr);
+  });
+  return {loss, torch::stable::to(gradient, student.scalar_type())};
+}
+
+template <class E>
+void rescale(const CudaDevice& device, Tensor& gradient, const Tensor& grad, double scale) {
+  using A = accumulator_t<E>;
+  constexpr int kWidest = 16 / sizeof(E);
+  const Tensor wide = torch::stable::to(grad, sizeof(A) == 8 ? ScalarType::Double : ScalarType::Float);
+  E* data = static_cast<E*>(gradient.mutable_data_ptr());
+  const int64_t count = gradient.numel();
+  visit_count<kWidest>(reinterpret_cast<uintptr_t>(data) % 16 == 0, [&](auto width) {
+    constexpr int kCount = decltype(width)::value;
+    constexpr int64_t kMostBlocks = 2048;  // enough for a whole GPU, few where there is nothing to do
+    const Launch shape{std::min(divide_up(count, kernels::kThreads * kCount), kMostBlocks), 1, dim3(kernels::kThreads)};
+    launch("rescale_", device, shape, kernels::rescale<E, kCount>, data, count, wide.const_data_ptr<A>(), scale);
+  });
+}
+
+void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
+  check_rescale(gradient, grad, scale);
+  if (gradient.numel() == 0) return;
+  const CudaDevice device(gradient);
+  // Dense in some order of its axes: an operator of this library has made it.
+  if (gradient.scalar_type() == ScalarType::Double) return rescale<double>(device, gradient, grad, scale);
+  visit_element(gradient.scalar_type(), [&](auto e) { rescale<decltype(e)>(device, gradient, grad, scale); });
+}
+
+}  // namespace
+}  // namespace skt
+
+STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
+  m.impl("cosine_loss", TORCH_BOX(&skt::cosine_loss));
+  m.impl("rescale_", TORCH_BOX(&skt::rescale_));
+}
