@@ -2,13 +2,13 @@
 //
 //   device memory --cp.async, three stages--> shared memory --16-byte reads--> registers, sum += left * right
 //
-// left is (kTile, depth) with its depth contiguous; right is either (kTile, depth) the same way ("by rows": the product is
-// left * right'), or (depth, kTile) with its columns contiguous ("by columns": left * right). A stage is kDepth deep.
+// left is (kTile, depth) with its depth contiguous; right is either (kTile, depth) the same way ("by rows": the product
+// is left * right'), or (depth, kTile) with its columns contiguous ("by columns": left * right). A stage is kDepth deep.
 // Three ways to multiply: Fma (CUDA cores, float or double) and Mma (tensor cores, float operands rounded to bfloat16,
 // float16 or tf32 between shared memory and registers; sm_80 or newer). Sums are float (double for double) always.
 //
-// Shared memory is read in chunks of 16 bytes. Chunk c of row r lies at place c ^ swizzle(r) of its row, so that the eight
-// lanes that are served together find eight different groups of banks, without padding.
+// Shared memory is read in chunks of 16 bytes. Chunk c of row r lies at place c ^ swizzle(r) of its row, so that the
+// eight lanes that are served together find eight different groups of banks, without padding.
 #pragma once
 
 #include <cstring>
@@ -20,7 +20,7 @@ namespace skt::gpu::tile_product {
 
 constexpr int kDepth = 16, kStages = 3;
 
-// ---- operands in shared memory ------------------------------------------------------------------------------------
+// ---- operands in shared memory -------------------------------------------------------------------------------------
 
 // (kTile, kDepth), the depth contiguous.
 template <class T, int kTile>
@@ -44,8 +44,8 @@ struct Columns {
   }
 };
 
-// Part of a matrix in device memory: `rows` x `columns` elements are there, anything beyond counts as zero. `wide`: rows start
-// on multiples of 16 bytes and their number of columns is one of whole chunks.
+// Part of a matrix in device memory: `rows` x `columns` elements are there, anything beyond counts as zero. `wide`: rows
+// start on multiples of 16 bytes and their number of columns is one of whole chunks.
 template <class T>
 struct Source {
   const T* first;
@@ -107,8 +107,8 @@ struct Fma {
     }
   }
 
-  // columns: how much of the tile there is. Where it is one column, as the last of a row of tiles may be, each thread has one
-  // sum a row to care for.
+  // columns: how much of the tile there is. Where it is one column, as the last of a row of tiles may be, each thread has
+  // one sum a row to care for.
   __device__ void multiply(const T* left, const T* right, Rows<T, kTile>, int, int columns) {
     if (columns <= 16) multiply_by_rows<1>(left, right);
     else multiply_by_rows<kEach>(left, right);
@@ -190,7 +190,7 @@ struct Fma {
   }
 };
 
-// ---- tensor cores ---------------------------------------------------------------------------------------------------
+// ---- tensor cores --------------------------------------------------------------------------------------------------
 
 // 2 x 2 warps of 64 x 64 sums each, in blocks of 16 rows and 8 columns. Lane 4g + q holds, of each block, the rows g and
 // g + 8 and the columns 2q and 2q + 1 (PTX ISA, "Matrix Fragments for mma.m16n8k16").
@@ -353,7 +353,7 @@ struct RoundedToTf32 {
   }
 };
 
-// ---- the loop over the depth ------------------------------------------------------------------------------------------
+// ---- the loop over the depth ---------------------------------------------------------------------------------------
 
 template <class Engine>
 constexpr int kStageElements = 2 * Engine::kTile * kDepth;

@@ -10,7 +10,13 @@ DRIVER = "dense_fsp"
 
 PRECISIONS = {"float64": 0, "float32": 1, "tf32": 2, "bfloat16": 3, "float16": 4}
 # Half a unit in the last place of a rounded operand; the sums are exact in comparison.
-ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "bfloat16": 2.0**-9, "float16": 2.0**-11}
+ROUNDING = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "tf32": 2.0**-11,
+    "bfloat16": 2.0**-9,
+    "float16": 2.0**-11,
+}
 FULL = {"float64": 2.0**-53}  # of what is added up and stored; float32 elsewhere
 
 
@@ -63,10 +69,12 @@ def check_forward(kernel, precision, batch, channels, positions, adjacent=False,
 
 
 def run_backward(kernel, precision, grad, student, difference, channels, adjacent, wide=None):
-    batch, total, positions = student.shape
+    batch, _, positions = student.shape
     whole = 16 // student.itemsize
     wide_positions = positions % whole == 0 if wide is None else wide
-    wide_difference = all(end % whole == 0 for end in itertools.accumulate(channels)) if wide is None else wide
+    wide_difference = (
+        all(end % whole == 0 for end in itertools.accumulate(channels)) if wide is None else wide
+    )
     out = np.full_like(student, np.nan)
     kernel.backward(PRECISIONS[precision], grad, student, difference, np.array(channels), len(channels), int(adjacent),
                     batch, positions, int(wide_difference), int(wide_positions), out)  # fmt: skip
@@ -91,7 +99,9 @@ every_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
 @every_precision
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize(("channels", "positions", "parts"), [([1, 1], 1, 1), ([5, 1, 9], 33, 3), ([7, 70, 60], 16, 2)])
+@pytest.mark.parametrize(
+    ("channels", "positions", "parts"), [([1, 1], 1, 1), ([5, 1, 9], 33, 3), ([7, 70, 60], 16, 2)]
+)
 def test_forward_in_every_order(emulated, precision, order, channels, positions, parts):
     check_forward(emulated("plain", order, seed=1), precision, 2, channels, positions, parts=parts)
 
@@ -156,7 +166,9 @@ def test_as_the_reference_defines_it(emulated):
         np.testing.assert_allclose(difference, expected[1], atol=1e-13)
         grad = np.array([1.0, -3.0])
         gradient = run_backward(emulated("plain"), "float64", grad, student, difference, *options[:2])
-        expected = reference.dense_fsp_distance_backward(torch.from_numpy(grad), s, torch.from_numpy(difference), *options)
+        expected = reference.dense_fsp_distance_backward(
+            torch.from_numpy(grad), s, torch.from_numpy(difference), *options
+        )
         np.testing.assert_allclose(gradient, expected, atol=1e-13)
 
 
