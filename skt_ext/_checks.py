@@ -79,3 +79,65 @@ def check_count(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def check_feature_lists(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> None:
+    """Two lists of features that pair up: same shapes and devices, the same N throughout."""
+    for name, features in (("student_features", student_features), ("teacher_features", teacher_features)):
+        if not isinstance(features, (list, tuple)):
+            raise TypeError(f"{name} must be a list of tensors (N, C, H, W), got {type(features).__name__}")
+    if len(student_features) != len(teacher_features):
+        raise ValueError(
+            f"teacher_features must hold as many features as student_features, {len(student_features)}, "
+            f"got {len(teacher_features)}"
+        )
+    for index, (student, teacher) in enumerate(zip(student_features, teacher_features, strict=True)):
+        name = f"student_features[{index}]"
+        check_student_and_teacher(student, teacher, name, f"teacher_features[{index}]")
+        check_device(name, student, "student_features[0]", student_features[0])
+        if student.shape[0] != student_features[0].shape[0]:
+            raise ValueError(
+                f"{name} must have the N of student_features[0], {student_features[0].shape[0]}, "
+                f"got (N, C, H, W) = {tuple(student.shape)}"
+            )
+
+
+def check_map(name: str, value: Any) -> None:
+    """A density map (N, 1, H, W)."""
+    check_feature(name, value)
+    if value.shape[1] != 1:
+        raise ValueError(f"{name} must have one channel, (N, 1, H, W), got {tuple(value.shape)}")
+
+
+def check_target_map(name: str, value: Any, predicted_name: str, predicted: Tensor) -> Tensor:
+    """A fixed density map to compare `predicted` with."""
+    check_map(name, value)
+    check_same_shape(name, value, predicted_name, predicted)
+    check_device(name, value, predicted_name, predicted)
+    check_fixed(name, value)
+    return value  # type: ignore[no-any-return]
+
+
+def check_channels(name: str, channels: Sequence[int]) -> None:
+    """At least one number of channels."""
+    if len(channels) == 0:
+        raise ValueError(f"{name} must hold at least one number of channels, got none")
+    for index, count in enumerate(channels):
+        check_count(f"{name}[{index}]", count)
+
+
+def check_feature_count(name: str, features: Sequence[Tensor], channels: Sequence[int]) -> None:
+    """A list with one feature for each of `channels`."""
+    if not isinstance(features, (list, tuple)):
+        raise TypeError(f"{name} must be a list of tensors (N, C, H, W), got {type(features).__name__}")
+    if len(features) != len(channels):
+        raise ValueError(f"{name} must hold {len(channels)} features, got {len(features)}")
+
+
+def check_channel_count(name: str, feature: Tensor, declared_in: str, channels: int) -> None:
+    """A feature with as many channels as the argument `declared_in` said."""
+    if feature.shape[1] != channels:
+        raise ValueError(
+            f"{name} must have C = {channels}, as {declared_in} says, "
+            f"got (N, C, H, W) = {tuple(feature.shape)}"
+        )

@@ -19,3 +19,9 @@ def memory_format_of(tensor: Tensor) -> torch.memory_format:
 def full_precision(device: torch.device) -> torch.autocast:
     """A context in which autocast does not lower the precision of a loss."""
     return torch.autocast(device_type=device.type, enabled=False)
+
+
+def squared_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """(student - teacher)^2, element by element, in the precision of a loss."""
+    dtype = accumulation_dtype(student, teacher)
+    return (student.to(dtype) - teacher.to(dtype)).square()

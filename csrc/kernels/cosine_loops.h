@@ -137,7 +137,7 @@ SKT_INLINE double total_body(const T* values, int64_t count) {
       const T* grad, const T* st, const T* ss, const T* tt, T eps, int64_t count, T* of_teacher, T* of_student) {    \
     coefficients_body(grad, st, ss, tt, eps, count, of_teacher, of_student);                                         \
   }                                                                                                                  \
-  [[maybe_unused]] SKT_SIMD double total(const T* values, int64_t count) { return total_body(values, count); }
+  SKT_SIMD double total(const T* values, int64_t count) { return total_body(values, count); }
 
 namespace {
 SKT_COSINE_LOOPS(float)

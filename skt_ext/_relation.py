@@ -1,0 +1,112 @@
+"""Dense FSP distance of features of different sizes: bring them to one size, pack them, compare the products."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from skt_ext._checks import check_count
+from skt_ext._numerics import accumulation_dtype, full_precision
+from skt_ext._reduction import reduce
+from skt_ext._resize import pooling_kernel
+
+_LARGEST_WINDOW = 256  # cells: pool_and_pack and embedded_distance keep a winner in one byte
+
+
+def target_size(size: int | tuple[int, int] | None, last: Tensor) -> tuple[int, int]:
+    """(h, w) at which features are compared."""
+    if size is None:
+        return last.shape[2], last.shape[3]
+    height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
+    if not all(isinstance(length, (int, torch.SymInt)) for length in (height, width)):
+        raise TypeError(f"size must be a whole number or a pair of them, got {size!r}")
+    check_count("size", height)
+    check_count("size", width)
+    return height, width
+
+
+def pooling_kernels(features: Sequence[Tensor], size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The window that brings each of student_features to `size`."""
+    return [_kernel(index, feature, size) for index, feature in enumerate(features)]
+
+
+def _kernel(index: int, feature: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+    kernel = pooling_kernel(feature.shape[2], size[0]), pooling_kernel(feature.shape[3], size[1])
+    for axis, length, target, window in zip("HW", feature.shape[2:], size, kernel, strict=True):
+        if window == 0:
+            raise ValueError(
+                f"student_features[{index}] has {axis} = {length}, which no max pooling brings "
+                f"to {axis} = {target}"
+            )
+    return kernel
+
+
+def is_fusable(kernel: tuple[int, int]) -> bool:
+    """Can an operator pool with this window on the way to something else?"""
+    return kernel[0] * kernel[1] <= _LARGEST_WINDOW
+
+
+def pack(
+    features: Sequence[Tensor],
+    kernels: Sequence[tuple[int, int]],
+    normalize: str | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Features pooled, instance-normalised if asked for, and packed along the channels: (N, sum of C_i, h w).
+
+    `dtype`, of computation and result, is float64 or the one that the features ask for.
+    """
+    pooled: list[Tensor] = []
+    windows: list[int] = []
+    for feature, kernel in zip(features, kernels, strict=True):
+        if is_fusable(kernel):
+            pooled.append(feature)
+            windows += kernel
+        else:
+            pooled.append(torch.ops.skt_ext.max_pool_resize(feature, *kernel)[0])
+            windows += (1, 1)
+    if accumulation_dtype(*pooled) != dtype:
+        pooled[0] = pooled[0].to(dtype)  # one is enough for the operator to compute in it
+    wants_gradient = torch.is_grad_enabled() and any(feature.requires_grad for feature in pooled)
+    packed, _, _ = torch.ops.skt_ext.pool_and_pack(pooled, windows, normalize == "instance", wants_gradient)
+    return packed  # type: ignore[no-any-return]
+
+
+def dense_fsp_distance(
+    student_features: Sequence[Tensor],
+    teacher_features: Sequence[Tensor],
+    student_kernels: Sequence[tuple[int, int]],
+    teacher_kernels: Sequence[tuple[int, int]],
+    *,
+    normalize: str | None,
+    pairs: str,
+    reduction: str,
+    precision: str,
+) -> Tensor:
+    """Equation 6 once all arguments are known to be good."""
+    channels = [feature.shape[1] for feature in student_features]
+    dtype = accumulation_dtype(*student_features, *teacher_features)
+    with full_precision(student_features[0].device):
+        student = pack(student_features, student_kernels, normalize, dtype)
+        teacher = pack(teacher_features, teacher_kernels, normalize, dtype)
+        distance, _ = torch.ops.skt_ext.dense_fsp_distance(
+            student, teacher, channels, pairs == "adjacent", precision
+        )
+        return reduce(distance, reduction)
+
+
+def product_precision(*features: Tensor) -> str:
+    """How the operands of the matrix products are rounded, after the features and torch's own switch.
+
+    Half features lose nothing in half products, which are summed in float32. On the CPU, where torch's half
+    products round their results too, and for float64, nothing is rounded.
+    """
+    dtypes = {feature.dtype for feature in features}
+    if features[0].device.type != "cuda" or accumulation_dtype(*features) == torch.float64:
+        return "float32"
+    if dtypes == {torch.bfloat16}:
+        return "bfloat16"
+    if dtypes == {torch.float16}:
+        return "float16"
+    choice = torch.get_float32_matmul_precision()
+    return {"highest": "float32", "high": "tf32", "medium": "bfloat16"}[choice]
