@@ -13,7 +13,12 @@ import pytest
 from emulated import ROOT, Drivers
 
 # Files of tests/native, by the operator whose CUDA source they judge.
-TESTS = {"cosine_distance": "test_native_cosine_distance.py", "cosine_loss": "test_native_cosine_loss.py"}
+TESTS = {
+    "cosine_distance": "test_native_cosine_distance.py",
+    "cosine_loss": "test_native_cosine_loss.py",
+    "max_pool_resize": "test_native_max_pool_resize.py",
+    "dense_fsp_distance": "test_native_dense_fsp_distance.py",
+}
 
 
 @pytest.fixture(scope="module")
