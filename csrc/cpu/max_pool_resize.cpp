@@ -23,16 +23,6 @@ void visit_index(ScalarType dtype, Visit visit) {
   }
 }
 
-// Calls visit(Bits{}) with the unsigned integer as large as an element of the storage.
-template <class Visit>
-void visit_bits(Storage storage, Visit visit) {
-  switch (bytes_of(storage)) {
-    case 8: return visit(uint64_t{});
-    case 4: return visit(uint32_t{});
-    default: return visit(uint16_t{});
-  }
-}
-
 std::tuple<Tensor, Tensor> max_pool_resize(const Tensor& input, int64_t kernel_h, int64_t kernel_w) {
   check_max_pool_resize(input, kernel_h, kernel_w);
   const max_pool::Problem problem{input.size(0), input.size(1), input.size(2), input.size(3), kernel_h, kernel_w};

@@ -73,9 +73,12 @@ template <class Visit>
 void visit_element_pair(const Tensor& student, const Tensor& teacher, Visit visit) {
   if (student.scalar_type() == ScalarType::Double) return visit(double{}, double{});
   visit_element(student.scalar_type(), [&](auto s) {
+    using S = decltype(s);  // named here: g++ 12 sees another type in the lambda below
     visit_element(teacher.scalar_type(), [&](auto t) {
-      constexpr bool kHalves = sizeof(s) == 2 && sizeof(t) == 2;
-      if constexpr (!kHalves || std::is_same_v<decltype(s), decltype(t)>) visit(s, t);
+      using T = decltype(t);
+      constexpr bool kTwoHalves = sizeof(S) == 2 && sizeof(T) == 2 && !std::is_same_v<S, T>;
+      if constexpr (kTwoHalves) fail("skt_ext: no CUDA kernel for float16 with bfloat16: see prepared");
+      else visit(S{}, T{});
     });
   });
 }

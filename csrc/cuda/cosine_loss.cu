@@ -17,20 +17,25 @@ namespace {
 namespace kernels = gpu::cosine;
 
 constexpr int64_t kEnoughBlocks = 512;
-constexpr int64_t kHeldBytes = 32 << 10;  // of shared memory: three blocks share the 100 KiB of sm_86, 89 and 120
+constexpr int64_t kSharedBytes = 34 << 10;  // two blocks and more share the 100 KiB of sm_86, 89 and 120
 
-// The widest tile whose channels all fit, and that leaves blocks enough for a whole GPU. A row of a tile, one channel, is
-// not less than a sector of 32 bytes.
+// The widest tile that fits with all its channels, and that leaves blocks enough for a whole GPU. A row of a tile, one
+// channel, is not less than a sector of 32 bytes; of more channels than fit, as many as do.
 template <class S, class T, int Count>
 kernels::LossTile<S, T> tile_for(const Sizes& sizes, bool with_gradient) {
-  constexpr int64_t kPair = sizeof(S) + sizeof(T);
   constexpr int kFewest = Count == 1 ? 8 : 2;
-  int lanes = gpu::kWarp;
-  const auto fits = [&] { return !with_gradient || sizes.channels * lanes * Count * kPair <= kHeldBytes; };
-  const auto enough = [&] { return sizes.batch * divide_up(sizes.pixels, lanes * Count) >= kEnoughBlocks; };
-  while (lanes > kFewest && !(fits() && enough())) lanes /= 2;
-  const int64_t held = with_gradient ? std::min(sizes.channels, kHeldBytes / (lanes * Count * kPair)) : 0;
-  return {lanes * Count, static_cast<int>(held)};
+  constexpr int64_t kPair = sizeof(S) + sizeof(T);
+  const auto held = [&](int pixels) -> int64_t {
+    const int64_t room = (kSharedBytes - kernels::LossTile<S, T>{pixels, 0}.bytes()) / (pixels * kPair);
+    return with_gradient ? std::min(sizes.channels, room) : 0;
+  };
+  const auto blocks = [&](int pixels) { return sizes.batch * divide_up(sizes.pixels, pixels); };
+  int pixels = gpu::kWarp * Count;
+  while (pixels > kFewest * Count &&
+         ((with_gradient && held(pixels) < sizes.channels) || blocks(pixels) < kEnoughBlocks)) {
+    pixels /= 2;
+  }
+  return {pixels, static_cast<int>(held(pixels))};
 }
 
 // One partial sum for each block of the launch.

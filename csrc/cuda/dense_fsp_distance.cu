@@ -31,8 +31,8 @@ Groups groups_of(const char* op, const std::vector<int64_t>& channels, bool adja
   return groups;
 }
 
-// Calls visit(pointer to the type of the engine that multiplies). Before sm_80 tensor cores take no float operands of enough
-// range, and all precisions are float32.
+// Calls visit(pointer to the type of the engine that multiplies). Before sm_80 tensor cores take no operands with
+// the range of float, and all precisions are float32.
 template <class Visit>
 void visit_engine(const CudaDevice& device, const Tensor& student, const std::string& precision, Visit visit) {
   if (student.scalar_type() == ScalarType::Double) return visit(static_cast<Fma<double>*>(nullptr));
@@ -53,11 +53,12 @@ void forward(
     Tensor& distance, Tensor& difference) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile, kSide = kTile / kernels::kSquare;
-  constexpr int64_t kBlocksPerProcessor = 2;  // the kernel's launch bounds
+  // By registers two, the kernel's launch bounds; by shared memory, of which sm_75 has 64 KiB, one there.
+  const int64_t blocks_per_processor = device.major_version() < 8 ? 1 : 2;
   const int64_t batch = student.size(0), positions = student.size(2);
   const int tiles = kernels::tiles_of(groups, kTile);
   const int64_t stages = 2 * ((positions + gpu::tile_product::kDepth - 1) / gpu::tile_product::kDepth);
-  const int64_t slots = kBlocksPerProcessor * device.processors();
+  const int64_t slots = blocks_per_processor * device.processors();
   const int parts = kernels::parts_for(batch * tiles, stages, slots);
   const bool wide = rows_aligned<T>(student) && rows_aligned<T>(teacher);
 
@@ -86,7 +87,8 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(
   const Tensor from_student = torch::stable::contiguous(student), from_teacher = torch::stable::contiguous(teacher);
   const CudaDevice device(student);
   const auto run = [&](auto* engine) {
-    forward<std::remove_pointer_t<decltype(engine)>>(op, device, from_student, from_teacher, groups, distance, difference);
+    using Engine = std::remove_pointer_t<decltype(engine)>;
+    forward<Engine>(op, device, from_student, from_teacher, groups, distance, difference);
   };
   if (precision == "float16" && device.major_version() >= 8 && student.scalar_type() == ScalarType::Float) {
     run(static_cast<Mma<Rounded<__half>>*>(nullptr));
@@ -124,7 +126,8 @@ Tensor dense_fsp_distance_backward(
   // A difference may lie beyond float16's range: "float16" multiplies as tf32 here, which has as many bits.
   const CudaDevice device(student);
   visit_engine(device, student, precision, [&](auto* engine) {
-    backward<std::remove_pointer_t<decltype(engine)>>(op, device, grad, from_student, from_difference, groups, out);
+    using Engine = std::remove_pointer_t<decltype(engine)>;
+    backward<Engine>(op, device, grad, from_student, from_difference, groups, out);
   });
   return out;
 }

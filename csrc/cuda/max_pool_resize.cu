@@ -43,8 +43,8 @@ std::tuple<Tensor, Tensor> max_pool_resize(const Tensor& input, int64_t kernel_h
     const Feature feature = pooled_feature(input, kernel_h, kernel_w, output,
                                            small ? argmax.mutable_data_ptr<uint8_t>() : nullptr, sizeof(A) == 8);
     if (small) {
-      launch(op, device, {batch * feature.tiles, 1, dim3(kThreads), max_pool::forward_bytes<A>(feature)}, kernels::pool<A>,
-             table_of<A>(feature));
+      const size_t bytes = max_pool::forward_bytes<A>(feature);
+      launch(op, device, {batch * feature.tiles, 1, dim3(kThreads), bytes}, kernels::pool<A>, table_of<A>(feature));
     } else {
       const int64_t windows = output.numel(), per_block = kThreads / gpu::kWarp;
       launch(op, device, {(windows + per_block - 1) / per_block, 1, dim3(kThreads)}, max_pool::forward_large<A>, feature,
@@ -76,8 +76,9 @@ Tensor max_pool_resize_backward(
       launch(op, device, {out.size(0) * feature.tiles, 1, dim3(kThreads), max_pool::backward_bytes<A>(feature)},
              kernels::scatter<A>, table_of<A>(feature), none, none, out.size(1));
     } else {
-      launch(op, device, {(out.numel() + kThreads - 1) / kThreads, 1, dim3(kThreads)}, max_pool::backward_large<A>, feature,
-             out.numel(), winners.const_data_ptr<int32_t>());
+      const int64_t blocks = (out.numel() + kThreads - 1) / kThreads;
+      launch(op, device, {blocks, 1, dim3(kThreads)}, max_pool::backward_large<A>, feature, out.numel(),
+             winners.const_data_ptr<int32_t>());
     }
   });
   return out;

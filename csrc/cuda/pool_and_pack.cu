@@ -18,8 +18,8 @@ namespace max_pool = gpu::max_pool;
 namespace kernels = gpu::pool_and_pack;
 using max_pool::kThreads;
 
-// Calls visit(table, blocks, bytes of shared memory) for the features, kMaxFeatures at a time. maps: the features or their
-// gradients. packed (N, C, P); argmax of the same shape, or without memory. bytes_of(feature): shared memory of a tile.
+// Calls visit(table, blocks, bytes of shared memory) for the features, kMaxFeatures at a time. maps: the features or
+// their gradients. packed (N, C, P); argmax of the same shape, or without memory. bytes_of(feature): shared memory of a tile.
 template <class A, class BytesOf, class Visit>
 void visit_tables(
     const std::vector<Tensor>& maps, const std::vector<int64_t>& sizes_of_windows, const Tensor& packed, uint8_t* winners,
@@ -32,7 +32,8 @@ void visit_tables(
     size_t bytes = 0;
     for (size_t i = first; i < std::min(maps.size(), first + kernels::kMaxFeatures); ++i, ++table.count) {
       max_pool::Feature& feature = table.feature[table.count];
-      feature = pooled_feature(maps[i], sizes_of_windows[2 * i], sizes_of_windows[2 * i + 1], packed, winners, sizeof(A) == 8);
+      const int64_t kernel_h = sizes_of_windows[2 * i], kernel_w = sizes_of_windows[2 * i + 1];
+      feature = pooled_feature(maps[i], kernel_h, kernel_w, packed, winners, sizeof(A) == 8);
       feature.pooled.value = static_cast<A*>(feature.pooled.value) + channel * positions;
       if (winners != nullptr) feature.pooled.winner += channel * positions;
       table.first_block[table.count] = blocks;

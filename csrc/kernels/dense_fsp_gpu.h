@@ -78,7 +78,7 @@ __device__ inline Tile find_tile(const Groups& groups, int index, int tile) {
 }
 
 // Into how many parts the depth is divided: as many blocks as keep the GPU's `slots` (blocks that run at once) busy for
-// the shortest time. A block pays for its stages, and as much as for kOverhead more to start and to write its partial tile.
+// the shortest time. A block pays for its stages, and as much as kOverhead more to start and to write its partial tile.
 inline int parts_for(int64_t blocks, int64_t stages, int64_t slots) {
   constexpr int64_t kOverhead = 10, kMost = 64;
   int best = 1;
@@ -94,10 +94,10 @@ inline int parts_for(int64_t blocks, int64_t stages, int64_t slots) {
   return best;
 }
 
-// ---- forward ----------------------------------------------------------------------------------------------------------
+// ---- forward -------------------------------------------------------------------------------------------------------
 
-// Grid (batch * parts * tiles), block Engine::kThreads. The stages of the depth are those of the teacher, then those of the
-// student, divided evenly among the parts. partial (batch, parts, tiles, kTile, kTile).
+// Grid (batch * parts * tiles), block Engine::kThreads. The stages of the depth are those of the teacher, then those of
+// the student, divided evenly among the parts. partial (batch, parts, tiles, kTile, kTile).
 template <class Engine>
 __global__ void __launch_bounds__(Engine::kThreads, 2) products(
     const typename Engine::Element* __restrict__ student, const typename Engine::Element* __restrict__ teacher,
@@ -211,7 +211,7 @@ __global__ void __launch_bounds__(kDistanceThreads) distances(
   if (threadIdx.x == 0) distance[blockIdx.x] = static_cast<T>(sum);
 }
 
-// ---- backward -----------------------------------------------------------------------------------------------------------
+// ---- backward ------------------------------------------------------------------------------------------------------
 
 // Channels whose products with the rows [first, last) are not all zero: two ranges, before and behind the rows' own
 // feature, or one range if the rows belong to several.

@@ -3,6 +3,7 @@
 
 #include "embedded_problem.h"
 #include "max_pool_cpu.h"
+#include "transpose.h"
 
 namespace skt::embedded::by_channels {
 
@@ -45,18 +46,6 @@ void sum_products(const Problem& problem, const Operands<T>& in, const Tile& til
   }
 }
 
-// Columns of `from` become rows of `to`, a few lines of the first-level cache at a time.
-template <class From, class To>
-void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t columns, To* to, int64_t to_stride) {
-  constexpr int64_t kSide = 16;
-  for (int64_t top = 0; top < rows; top += kSide) {
-    const int64_t bottom = std::min(top + kSide, rows);
-    for (int64_t c = 0; c < columns; ++c) {
-      for (int64_t r = top; r < bottom; ++r) to[c * to_stride + r] = static_cast<To>(from[r * from_stride + c]);
-    }
-  }
-}
-
 template <class T>
 void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T> out) {
   const int64_t wide = row_stride<T>(problem.to);
@@ -70,15 +59,9 @@ void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T
   }
   for (int64_t left = 0, cell = first; left < tile.columns; left += problem.kernel_w, ++cell) {
     const int64_t right = std::min(left + problem.kernel_w, tile.columns);
-    std::copy_n(work.hidden.data() + left * wide, problem.to, work.best.data());
-    std::fill_n(work.winner.data(), problem.to, 0);
-    for (int64_t r = 0; r < tile.rows; ++r) {
-      for (int64_t column = left + (r == 0); column < right; ++column) {
-        max_pool::keep_larger(work.hidden.data() + (r * tile.columns + column) * wide,
-                              static_cast<int32_t>(r * problem.kernel_w + column - left), problem.to,
-                              work.best.data(), work.winner.data());
-      }
-    }
+    max_pool::reduce_window(max_pool::Window<T>{work.hidden.data() + left * wide, tile.rows, right - left, tile.columns * wide, wide,
+                                problem.kernel_w},
+                               problem.to, work.best.data(), work.winner.data());
     for (int64_t c = 0; c < problem.to; ++c) {
       out.values[cell + c * cells] = work.best[c];
       out.argmax[cell + c * cells] = static_cast<uint8_t>(work.winner[c]);

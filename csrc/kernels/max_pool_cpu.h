@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "feature_map.h"
@@ -17,6 +18,13 @@ struct Problem {
 
   int64_t out_height() const { return (height + kernel_h - 1) / kernel_h; }
   int64_t out_width() const { return (width + kernel_w - 1) / kernel_w; }
+};
+
+// One window of a channels_last map, as far as it lies inside the map; data is its first pixel's first channel.
+template <class T>
+struct Window {
+  const T* data;
+  int64_t rows, columns, row_stride, pixel_stride, kernel_w;
 };
 
 // ---- loops over contiguous memory --------------------------------------------------------------------------------
@@ -69,6 +77,50 @@ SKT_INLINE void reduce_columns_any(
   }
 }
 
+// The maximum over one window for each of `channels` that are adjacent in memory, and its offset. A vector of channels
+// stays in registers while the window passes.
+template <class T>
+SKT_INLINE void reduce_window_body(const Window<T>& window, int64_t channels, T* best, int32_t* winner) {
+  typedef T Vector __attribute__((vector_size(64)));
+  using Index = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  typedef Index Indices __attribute__((vector_size(64)));
+  constexpr int64_t kLanes = 64 / static_cast<int64_t>(sizeof(T));
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    Vector b;
+    Indices w{};
+    std::memcpy(&b, window.data + c, sizeof(b));
+    for (int64_t row = 0; row < window.rows; ++row) {
+      const T* pixel = window.data + row * window.row_stride + c;
+      for (int64_t column = 0; column < window.columns; ++column, pixel += window.pixel_stride) {
+        Vector v;
+        std::memcpy(&v, pixel, sizeof(v));
+        const Indices wins = (v > b) | (v != v);
+        const Indices label = Indices{} + static_cast<Index>(row * window.kernel_w + column);
+        b = wins ? v : b;
+        w = wins ? label : w;
+      }
+    }
+    std::memcpy(best + c, &b, sizeof(b));
+    for (int64_t i = 0; i < kLanes; ++i) winner[c + i] = static_cast<int32_t>(w[i]);
+  }
+  for (; c < channels; ++c) {
+    T b = window.data[c];
+    int32_t w = 0;
+    for (int64_t row = 0; row < window.rows; ++row) {
+      for (int64_t column = 0; column < window.columns; ++column) {
+        const T v = window.data[row * window.row_stride + column * window.pixel_stride + c];
+        if (v > b || v != v) {
+          b = v;
+          w = static_cast<int32_t>(row * window.kernel_w + column);
+        }
+      }
+    }
+    best[c] = b;
+    winner[c] = w;
+  }
+}
+
 // One input row of one window row, channels_last: a value where it won, zero elsewhere.
 template <class Bits, class Index>
 SKT_INLINE void select_body(
@@ -90,6 +142,9 @@ namespace {
   SKT_SIMD void reduce_columns(                                                                                      \
       const T* value, const int32_t* row, int64_t columns, int64_t kernel_w, T* best, int32_t* winner) {             \
     reduce_columns_any(value, row, columns, kernel_w, best, winner);                                                 \
+  }                                                                                                                  \
+  SKT_SIMD void reduce_window(const Window<T>& window, int64_t channels, T* best, int32_t* winner) {                 \
+    reduce_window_body(window, channels, best, winner);                                                              \
   }
 SKT_MAX_POOL_LOOPS(float)
 SKT_MAX_POOL_LOOPS(double)
@@ -148,31 +203,41 @@ void forward_by_pixels(
   }
 }
 
+// Pixels [left, right) of the rows [top, bottom) of a map whose channels are adjacent, in T: the tensor's own memory where
+// it is that, else a copy in `scratch`.
+template <class T>
+Window<T> load_window(
+    const FeatureMap& map, const Problem& problem, int64_t n, int64_t top, int64_t bottom, int64_t left, int64_t right,
+    std::vector<T>& scratch) {
+  const int64_t rows = bottom - top, columns = right - left, channels = problem.channels;
+  const int64_t first = n * map.stride_n + top * map.stride_h + left * map.stride_w;
+  if (map.storage == storage_of<T>()) {
+    return {static_cast<const T*>(map.data) + first, rows, columns, map.stride_h, map.stride_w, problem.kernel_w};
+  }
+  scratch.resize(problem.kernel_h * problem.kernel_w * channels);
+  const bool dense = map.stride_w == channels;
+  for (int64_t i = 0; i < (dense ? rows : rows * columns); ++i) {
+    const int64_t row = dense ? i : i / columns, column = dense ? 0 : i % columns;
+    widen_row(map.storage, map.data, first + row * map.stride_h + column * map.stride_w, 1,
+              dense ? columns * channels : channels, scratch.data() + (row * columns + column) * channels);
+  }
+  return {scratch.data(), rows, columns, columns * channels, channels, problem.kernel_w};
+}
+
 // Output rows [first, last) of all N * out_height, channels_last input and output.
 template <class T, class Index>
 void forward_by_channels(
     const FeatureMap& input, const Problem& problem, int64_t first, int64_t last, const FeatureMap& output,
     Index* argmax) {
-  std::vector<T> scratch(problem.channels), best(problem.channels);
+  std::vector<T> scratch, best(problem.channels);
   std::vector<int32_t> winner(problem.channels);
   for (int64_t item = first; item < last; ++item) {
     const int64_t n = item / problem.out_height(), oh = item % problem.out_height();
     const int64_t top = oh * problem.kernel_h, bottom = std::min(top + problem.kernel_h, problem.height);
     for (int64_t ow = 0; ow < problem.out_width(); ++ow) {
       const int64_t left = ow * problem.kernel_w, right = std::min(left + problem.kernel_w, problem.width);
-      for (int64_t row = top; row < bottom; ++row) {
-        for (int64_t column = left; column < right; ++column) {
-          const T* values =
-              load_channels(input, n, row * problem.width + column, problem.channels, scratch.data());
-          if (row == top && column == left) {
-            std::copy_n(values, problem.channels, best.data());
-            std::fill_n(winner.data(), problem.channels, 0);
-          } else {
-            const int64_t label = (row - top) * problem.kernel_w + (column - left);
-            keep_larger(values, static_cast<int32_t>(label), problem.channels, best.data(), winner.data());
-          }
-        }
-      }
+      reduce_window(load_window(input, problem, n, top, bottom, left, right, scratch), problem.channels, best.data(),
+                    winner.data());
       const int64_t to = (item * problem.out_width() + ow) * problem.channels;
       narrow_row(output.storage, best.data(), problem.channels, output.data, to, 1);
       std::copy_n(winner.data(), problem.channels, argmax + to);

@@ -3,8 +3,8 @@
 // The pooled map keeps the winner's offset row * kernel_w + column inside its window, one byte where windows have at most
 // 256 pixels. As in torch, the first of equal maxima wins, and among NaNs the last. 16-bit values are compared as float.
 //
-//   by pixels (NCHW):           a thread has Count neighbouring columns and walks down the rows of a window; shared memory
-//                               hands the columns' maxima to one thread a window.
+//   by pixels (NCHW):            a thread has Count neighbouring columns and walks down the rows of a window; shared
+//                                memory hands the columns' maxima to one thread a window.
 //   by channels (channels_last): a thread has Count neighbouring channels of one window; shared memory turns the tile, so
 //                               that both sides are read and written with neighbours next to each other.
 //
@@ -110,7 +110,7 @@ __host__ __device__ inline size_t backward_bytes(const Feature& feature) {
   return feature.walk == Walk::by_pixels ? 0 : static_cast<size_t>(kTileChannels) * kPitch * (sizeof(A) + 1);
 }
 
-// ---- elements of a storage that is known at run time ---------------------------------------------------------------------
+// ---- elements of a storage that is known at run time ---------------------------------------------------------------
 
 template <class A>
 __device__ inline A read(const void* data, Storage storage, int64_t at) {
@@ -180,7 +180,7 @@ __device__ inline void visit_access(const Feature& feature, Visit visit) {
   visit(Single{});
 }
 
-// ---- forward -------------------------------------------------------------------------------------------------------------
+// ---- forward -------------------------------------------------------------------------------------------------------
 
 template <class A>
 struct Best {
@@ -311,7 +311,8 @@ struct Window {
 
   __device__ Window(const Feature& feature, int64_t position) {
     const int out_width = feature.out_width();
-    const int h = static_cast<int>(position / out_width), w = static_cast<int>(position - static_cast<int64_t>(h) * out_width);
+    const int h = static_cast<int>(position / out_width);
+    const int w = static_cast<int>(position - static_cast<int64_t>(h) * out_width);
     top = h * feature.kernel_h;
     left = w * feature.kernel_w;
     rows = min(feature.kernel_h, feature.height - top);
@@ -329,8 +330,8 @@ __device__ inline void forward_by_channels(const Feature& feature, int64_t n, in
   for (int item = threadIdx.x; item < tile.positions * packs; item += kThreads) {
     const int p = item / packs, c = (item - p * packs) * kCount;
     const Window window(feature, tile.position + p);
-    const int64_t from = n * feature.map.stride_n + window.top * feature.map.stride_h + window.left * feature.map.stride_w +
-                         (tile.channel + c) * feature.map.stride_c;
+    const int64_t from = n * feature.map.stride_n + window.top * feature.map.stride_h +
+                         window.left * feature.map.stride_w + (tile.channel + c) * feature.map.stride_c;
     Pack<A, kCount> best = Access::template read<A>(feature.map, from);
     Pack<uint8_t, kCount> winner{};
     for (int y = 0; y < window.rows; ++y) {
@@ -369,7 +370,7 @@ __device__ inline void forward_tile(const Feature& feature, int64_t n, int64_t t
   });
 }
 
-// ---- backward --------------------------------------------------------------------------------------------------------------
+// ---- backward ------------------------------------------------------------------------------------------------------
 
 // The gradient of one pooled element.
 template <class A>
@@ -469,16 +470,18 @@ __device__ inline void backward_tile(
   });
 }
 
-// ---- windows of more than 256 pixels -----------------------------------------------------------------------------------------
+// ---- windows of more than 256 pixels -------------------------------------------------------------------------------
 
-// Block (kThreads): a warp for each window, its lanes walking through the window's rows; feature.pooled.winner is not used.
+// Block (kThreads): a warp for each window, its lanes walking through the window's rows; pooled.winner is not used.
 template <class A>
-__global__ void __launch_bounds__(kThreads) forward_large(Feature feature, int64_t windows, int32_t* __restrict__ winner) {
+__global__ void __launch_bounds__(kThreads) forward_large(
+    Feature feature, int64_t windows, int32_t* __restrict__ winner) {
   const int64_t index = blockIdx.x * static_cast<int64_t>(kThreads / kWarp) + threadIdx.x / kWarp;
   if (index >= windows) return;  // the whole warp
   const int lane = threadIdx.x % kWarp;
   const int64_t positions = static_cast<int64_t>(feature.out_height()) * feature.out_width();
-  const int64_t p = index % positions, c = index / positions % feature.channels, n = index / positions / feature.channels;
+  const int64_t plane = index / positions, p = index % positions;
+  const int64_t c = plane % feature.channels, n = plane / feature.channels;
   const Window window(feature, p);
   const int64_t from = n * feature.map.stride_n + c * feature.map.stride_c + window.top * feature.map.stride_h +
                        window.left * feature.map.stride_w;
@@ -509,13 +512,15 @@ __global__ void __launch_bounds__(kThreads) forward_large(Feature feature, int64
 
 // Block (kThreads): a thread for each element of the map, in the order of a contiguous one.
 template <class A>
-__global__ void __launch_bounds__(kThreads) backward_large(Feature feature, int64_t elements, const int32_t* __restrict__ winner) {
+__global__ void __launch_bounds__(kThreads) backward_large(
+    Feature feature, int64_t elements, const int32_t* __restrict__ winner) {
   const int64_t index = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x;
   if (index >= elements) return;
   const int64_t pixels = static_cast<int64_t>(feature.height) * feature.width;
   const int64_t plane = index / pixels, c = plane % feature.channels, n = plane / feature.channels;
   const int64_t pixel = index - plane * pixels;
-  const int y = static_cast<int>(pixel / feature.width), x = static_cast<int>(pixel - static_cast<int64_t>(y) * feature.width);
+  const int y = static_cast<int>(pixel / feature.width);
+  const int x = static_cast<int>(pixel - static_cast<int64_t>(y) * feature.width);
   const int h = y / feature.kernel_h, w = x / feature.kernel_w;
   const int64_t p = static_cast<int64_t>(h) * feature.out_width() + w;
   const int64_t at = n * feature.pooled.stride_n + c * feature.pooled.stride_c + p * feature.pooled.stride_p;

@@ -16,7 +16,7 @@ using max_pool::Feature;
 using max_pool::kThreads;
 using max_pool::Normalisation;
 
-constexpr int kMaxFeatures = 16;  // of one launch: 2 KiB of the 4 KiB of parameters
+constexpr int kMaxFeatures = 16;  // of one launch: 2.5 KiB of the 4 KiB that parameters may have
 
 template <class A>
 struct Table {
@@ -51,20 +51,21 @@ __global__ void __launch_bounds__(kThreads, 2) scatter(
     const Feature& feature = table.feature[i];
     Normalisation<A> normalisation{nullptr, nullptr, 0};
     if (normalised != nullptr) {
-      normalisation = {normalised + table.channel[i] * feature.pooled.stride_c, terms + table.channel[i] * 3, channels * 3};
+      const int64_t channel = table.channel[i];
+      normalisation = {normalised + channel * feature.pooled.stride_c, terms + channel * 3, channels * 3};
     }
     max_pool::backward_tile(feature, normalisation, n, tile, shared);
   });
 }
 
-// ---- instance norm ---------------------------------------------------------------------------------------------------------
+// ---- instance norm -------------------------------------------------------------------------------------------------
 
 constexpr int kWarps = kThreads / kWarp;
 
 template <class A>
 constexpr size_t kRowBytes = sizeof(A) * 2 * kWarps;  // shared memory of the kernels over rows
 
-// Sum over the block for every thread, in one order. shared: kWarps elements, free to be used again after the next barrier.
+// Sum over the block for every thread, in one order. shared: kWarps elements, free again after the next barrier.
 template <class A>
 __device__ inline A block_sum(A value, A* shared) {
 #pragma unroll
@@ -77,15 +78,15 @@ __device__ inline A block_sum(A value, A* shared) {
   return sum;
 }
 
-// Calls visit(Pack<A, Count>&) for this thread's part of a row.
+// Calls visit(position, pack) for this thread's part of a row.
 template <int Count, class A, class Visit>
 __device__ inline void for_each_pack(const A* row, int64_t positions, Visit visit) {
 #pragma unroll 4
   for (int64_t p = threadIdx.x * Count; p < positions; p += kThreads * Count) visit(p, load<Count>(row + p));
 }
 
-// Grid (N * C). With Count > 1: positions divisible by Count, packed aligned for it. Two passes over the row, the second over
-// the centred values: a variance as the difference of two large sums would lose what float32 has.
+// Grid (N * C). With Count > 1: positions divisible by Count, packed aligned for it. Two passes over the row, the second
+// over the centred values: a variance as the difference of two large sums would lose what float32 has.
 template <class A, int Count>
 __global__ void __launch_bounds__(kThreads) normalise(A* packed, int64_t positions, A* __restrict__ inverse_deviation) {
   SKT_DYNAMIC_SHARED(A, shared);  // [2][kWarps]

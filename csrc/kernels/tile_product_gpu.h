@@ -2,13 +2,13 @@
 //
 //   device memory --cp.async, three stages--> shared memory --16-byte reads--> registers, sum += left * right
 //
-// left is (kTile, depth) with its depth contiguous; right is either (kTile, depth) the same way ("by rows": the product is
-// left * right'), or (depth, kTile) with its columns contiguous ("by columns": left * right). A stage is kDepth deep.
+// left is (kTile, depth) with its depth contiguous; right is either (kTile, depth) the same way ("by rows": the product
+// is left * right'), or (depth, kTile) with its columns contiguous ("by columns": left * right). A stage is kDepth deep.
 // Three ways to multiply: Fma (CUDA cores, float or double) and Mma (tensor cores, float operands rounded to bfloat16,
 // float16 or tf32 between shared memory and registers; sm_80 or newer). Sums are float (double for double) always.
 //
-// Shared memory is read in chunks of 16 bytes. Chunk c of row r lies at place c ^ swizzle(r) of its row, so that the eight
-// lanes that are served together find eight different groups of banks, without padding.
+// Shared memory is read in chunks of 16 bytes. Chunk c of row r lies at place c ^ swizzle(r) of its row, so that the
+// eight lanes that are served together find eight different groups of banks, without padding.
 #pragma once
 
 #include <cstring>
@@ -20,7 +20,7 @@ namespace skt::gpu::tile_product {
 
 constexpr int kDepth = 16, kStages = 3;
 
-// ---- operands in shared memory ------------------------------------------------------------------------------------
+// ---- operands in shared memory -------------------------------------------------------------------------------------
 
 // (kTile, kDepth), the depth contiguous.
 template <class T, int kTile>
@@ -44,8 +44,8 @@ struct Columns {
   }
 };
 
-// Part of a matrix in device memory: `rows` x `columns` elements are there, anything beyond counts as zero. `wide`: rows start
-// on multiples of 16 bytes and their number of columns is one of whole chunks.
+// Part of a matrix in device memory: `rows` x `columns` elements are there, anything beyond counts as zero. `wide`: rows
+// start on multiples of 16 bytes and their number of columns is one of whole chunks.
 template <class T>
 struct Source {
   const T* first;
@@ -107,17 +107,26 @@ struct Fma {
     }
   }
 
-  __device__ void multiply(const T* left, const T* right, Rows<T, kTile> layout, int, int) {
+  // columns: how much of the tile there is. Where it is one column, as the last of a row of tiles may be, each thread has
+  // one sum a row to care for.
+  __device__ void multiply(const T* left, const T* right, Rows<T, kTile>, int, int columns) {
+    if (columns <= 16) multiply_by_rows<1>(left, right);
+    else multiply_by_rows<kEach>(left, right);
+  }
+
+  template <int kColumnsEach>
+  __device__ void multiply_by_rows(const T* left, const T* right) {
+    using Layout = Rows<T, kTile>;
 #pragma unroll 1  // unrolled, it would keep more terms in registers than there are
-    for (int chunk = 0; chunk < layout.kChunks; ++chunk) {
+    for (int chunk = 0; chunk < Layout::kChunks; ++chunk) {
 #pragma unroll
       for (int top = 0; top < kEach; top += kAtOnce) {
         Pack<T, kPerChunk> a[kAtOnce];
 #pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) a[i] = load<kPerChunk>(left + layout.place(y() + 16 * (top + i), chunk));
+        for (int i = 0; i < kAtOnce; ++i) a[i] = load<kPerChunk>(left + Layout::place(y() + 16 * (top + i), chunk));
 #pragma unroll
-        for (int j = 0; j < kEach; ++j) {
-          const Pack<T, kPerChunk> b = load<kPerChunk>(right + layout.place(x() + 16 * j, chunk));
+        for (int j = 0; j < kColumnsEach; ++j) {
+          const Pack<T, kPerChunk> b = load<kPerChunk>(right + Layout::place(x() + 16 * j, chunk));
 #pragma unroll
           for (int i = 0; i < kAtOnce; ++i) {
 #pragma unroll
@@ -128,7 +137,7 @@ struct Fma {
     }
   }
 
-  __device__ void multiply(const T* left, const T* right, Columns<T, kTile> layout, int, int) {
+  __device__ void multiply(const T* left, const T* right, Columns<T, kTile>, int, int) {
 #pragma unroll 1
     for (int chunk = 0; chunk < kDepth / kPerChunk; ++chunk) {
 #pragma unroll
@@ -142,7 +151,8 @@ struct Fma {
         for (int k = 0; k < kPerChunk; ++k) {
 #pragma unroll
           for (int h = 0; h < kEach / kPerChunk; ++h) {
-            const Pack<T, kPerChunk> b = load<kPerChunk>(right + layout.place(chunk * kPerChunk + k, x() + 16 * h));
+            const int row = chunk * kPerChunk + k;
+            const Pack<T, kPerChunk> b = load<kPerChunk>(right + Columns<T, kTile>::place(row, x() + 16 * h));
 #pragma unroll
             for (int i = 0; i < kAtOnce; ++i) {
 #pragma unroll
@@ -180,7 +190,7 @@ struct Fma {
   }
 };
 
-// ---- tensor cores ---------------------------------------------------------------------------------------------------
+// ---- tensor cores --------------------------------------------------------------------------------------------------
 
 // 2 x 2 warps of 64 x 64 sums each, in blocks of 16 rows and 8 columns. Lane 4g + q holds, of each block, the rows g and
 // g + 8 and the columns 2q and 2q + 1 (PTX ISA, "Matrix Fragments for mma.m16n8k16").
@@ -213,7 +223,8 @@ struct Mma {
     }
   }
 
-  // rows, columns: how much of the tile there is. A warp with nothing of it has nothing to do.
+  // rows, columns: how much of the tile there is. A warp with nothing of it has nothing to do, and one with a few columns
+  // only one block of them.
   __device__ static bool idle(int rows, int columns) { return top() >= rows || left_edge() >= columns; }
 
   __device__ static void load_left(const float* left, Terms (&upper)[kRowBlocks], Terms (&lower)[kRowBlocks]) {
@@ -225,13 +236,20 @@ struct Mma {
     }
   }
 
-  __device__ void multiply(const float* left, const float* right, Rows<float, kTile> layout, int rows, int columns) {
+  __device__ void multiply(const float* left, const float* right, Rows<float, kTile>, int rows, int columns) {
     if (idle(rows, columns)) return;
+    if (columns - left_edge() <= 8) multiply_by_rows<1>(left, right);
+    else multiply_by_rows<kColumnBlocks>(left, right);
+  }
+
+  template <int kBlocks>
+  __device__ void multiply_by_rows(const float* left, const float* right) {
     Terms upper[kRowBlocks], lower[kRowBlocks];
     load_left(left, upper, lower);
 #pragma unroll
-    for (int j = 0; j < kColumnBlocks; ++j) {
-      const Terms b = Operand::round(load<4>(right + layout.place(left_edge() + 8 * j + g(), q())));
+    for (int j = 0; j < kBlocks; ++j) {
+      const int row = left_edge() + 8 * j + g();
+      const Terms b = Operand::round(load<4>(right + Rows<float, kTile>::place(row, q())));
 #pragma unroll
       for (int i = 0; i < kRowBlocks; ++i) Operand::multiply(sum[i][j], upper[i], lower[i], b);
     }
@@ -335,7 +353,7 @@ struct RoundedToTf32 {
   }
 };
 
-// ---- the loop over the depth ------------------------------------------------------------------------------------------
+// ---- the loop over the depth ---------------------------------------------------------------------------------------
 
 template <class Engine>
 constexpr int kStageElements = 2 * Engine::kTile * kDepth;

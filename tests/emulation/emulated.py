@@ -21,6 +21,7 @@ global memory: :meth:`Driver.counts`). A library runs in a process of its own, s
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import pickle
 import platform
@@ -102,6 +103,26 @@ def why_not() -> str | None:
     return None
 
 
+def torch_folder() -> Path:
+    torch = importlib.util.find_spec("torch")
+    assert torch is not None
+    assert torch.origin is not None
+    return Path(torch.origin).parent
+
+
+def operator_flags() -> list[str]:
+    """For a whole operator: its host code includes torch's headers."""
+    return [
+        "-O1",
+        "-include",
+        str(EMULATION / "cuda.h"),
+        f"-I{ROOT / 'csrc' / 'include'}",
+        f"-isystem{torch_folder() / 'include'}",
+        "-DTORCH_TARGET_VERSION=0x020d000000000000",  # as csrc/cmake/SktTorch.cmake
+        '-DSKT_TORCH_TARGET="2.13"',
+    ]
+
+
 def run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -117,7 +138,12 @@ class Builder:
         self.pool = ThreadPoolExecutor(2)
         self.futures: dict[tuple[str, ...], Future[Path]] = {}
         self.lock = threading.Lock()
-        headers = [*EMULATION.glob("*"), *(ROOT / "csrc" / "kernels").glob("*.h"), *DRIVERS.glob("*.h")]
+        headers = [*EMULATION.glob("*"), *DRIVERS.glob("*.h")]
+        headers += [
+            path
+            for folder in ("kernels", "cuda", "include/skt")
+            for path in (ROOT / "csrc" / folder).glob("*.h")
+        ]
         digest = hashlib.sha256(run(["g++", "--version"]).encode())
         for path in sorted(headers):
             digest.update(path.read_bytes())
@@ -132,6 +158,27 @@ class Builder:
             if key not in self.futures:
                 self.futures[key] = self.pool.submit(self._library, driver, mode, defines)
             return self.futures[key]
+
+    def operators(self) -> Future[Path]:
+        """A library of all operators, those of csrc/cuda in the place of those of csrc/cpu."""
+        with self.lock:
+            if ("runtime", "plain") not in self.futures:
+                self.futures["runtime", "plain"] = self.pool.submit(self._runtime, "plain")
+            folder = ROOT / "csrc"
+            sources = [*folder.glob("cuda/*.cu"), *folder.glob("kernels/*.cpp"), folder / "schemas.cpp"]
+            objects = [
+                self.pool.submit(self._compile, source, operator_flags()) for source in sorted(sources)
+            ]
+            return self.pool.submit(self._operators, objects)
+
+    def _operators(self, objects: list[Future[Path]]) -> Path:
+        parts = [str(each.result()) for each in objects] + [str(self.futures["runtime", "plain"].result())]
+        libraries = [f"-L{torch_folder() / 'lib'}", "-Wl,--no-as-needed", "-ltorch_cpu", "-lc10", "-ldl"]
+        link = ["g++", "-shared", "-Wl,-Bsymbolic", "-Wl,--allow-shlib-undefined", *parts, *libraries]
+        target = self.folder / f"operators-{hashlib.sha256(' '.join(link).encode()).hexdigest()[:16]}.so"
+        if not target.exists():
+            self._made(target, link)
+        return target
 
     def _compile(self, source: Path, flags: Iterable[str]) -> Path:
         command = ["g++", *COMMON_FLAGS, *flags, f"-I{ROOT / 'csrc'}", f"-isystem{cuda_headers()}"]

@@ -69,7 +69,7 @@ def check_forward(kernel, precision, batch, channels, positions, adjacent=False,
 
 
 def run_backward(kernel, precision, grad, student, difference, channels, adjacent, wide=None):
-    batch, total, positions = student.shape
+    batch, _, positions = student.shape
     whole = 16 // student.itemsize
     wide_positions = positions % whole == 0 if wide is None else wide
     wide_difference = (

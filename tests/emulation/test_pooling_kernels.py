@@ -178,6 +178,11 @@ ONE_OF_EACH = (  # all of them to (5, 3)
 )
 
 
+def four(arrays):
+    """As many pointers as the driver takes."""
+    return [*arrays, *[None] * (4 - len(arrays))]
+
+
 def check_packed(kernel, specs, batch, normalize, with_argmax=True):
     accumulator = np.float64 if any(spec.element is FLOAT64 for spec in specs) else np.float32
     maps = [spec.stored(spec.values(batch, seed)) for seed, spec in enumerate(specs)]
@@ -187,8 +192,8 @@ def check_packed(kernel, specs, batch, normalize, with_argmax=True):
     inverse = np.full((batch, channels), np.nan, accumulator)
     common = np.array([spec.row for spec in specs]), len(specs), batch, int(accumulator is np.float64)
     sizes = batch * channels, positions
-    four = lambda arrays: [*arrays, *[None] * (4 - len(arrays))]  # noqa: E731
-    kernel.pool_and_pack(*four(maps), *common, packed, winner if with_argmax else None, inverse if normalize else None, *sizes)  # fmt: skip
+    wanted = winner if with_argmax else None, inverse if normalize else None
+    kernel.pool_and_pack(*four(maps), *common, packed, *wanted, *sizes)
 
     pooled = [max_pool(spec, spec.wide(x)) for spec, x in zip(specs, maps, strict=True)]
     expected, expected_winner = (
@@ -210,7 +215,7 @@ def check_packed(kernel, specs, batch, normalize, with_argmax=True):
     gradients = [
         spec.stored(np.full(spec.wide(x).shape, np.nan)) for spec, x in zip(specs, maps, strict=True)
     ]
-    kernel.pool_and_pack_backward(*four(gradients), *common, grad, packed, winner, inverse if normalize else None, *sizes)  # fmt: skip
+    kernel.pool_and_pack_backward(*four(gradients), *common, grad, packed, *wanted, *sizes)
     before = grad.astype(np.float64)
     if normalize:
         along = (before * expected).mean(2, keepdims=True)
@@ -220,8 +225,9 @@ def check_packed(kernel, specs, batch, normalize, with_argmax=True):
         mine = slice(first, first + spec.channels)
         shape = batch, spec.channels, *spec.pooled_size
         exact = scattered(spec, before[:, mine].reshape(shape), expected_winner[:, mine].reshape(shape))
-        np.testing.assert_allclose(spec.wide(gradient), exact, rtol=2.0**-spec.element.digits,
-                                   atol=60 * unit * np.abs(before).max())  # fmt: skip
+        np.testing.assert_allclose(
+            spec.wide(gradient), exact, rtol=2.0**-spec.element.digits, atol=60 * unit * np.abs(before).max()
+        )
         first += spec.channels
 
 
@@ -252,7 +258,8 @@ def test_normalisation_keeps_float32_accuracy_far_from_zero(emulated):
     spec = Spec(FLOAT32, False, 1, 32, 33, 1, 1)
     x = spec.stored(1000 + np.random.default_rng(0).standard_normal((1, 1, 32, 33)))
     packed, inverse = np.zeros((1, 1, 32 * 33), np.float32), np.zeros((1, 1), np.float32)
-    emulated("plain").pool_and_pack(x, None, None, None, np.array(spec.row), 1, 1, 0, packed, None, inverse, 1, 32 * 33)  # fmt: skip
+    kernel, row = emulated("plain"), np.array(spec.row)
+    kernel.pool_and_pack(*four([x]), row, 1, 1, 0, packed, None, inverse, 1, 32 * 33)
     wide = x.astype(np.float64).ravel()
     # The mean itself is known to half a unit of 1000 only: 3e-5.
     np.testing.assert_allclose(packed.ravel(), (wide - wide.mean()) / np.sqrt(wide.var() + 1e-5), atol=1e-4)
@@ -270,7 +277,7 @@ def test_as_the_reference_defines_it(emulated):
     kernels = [2, 2, 1, 1]
     packed, winner, inverse = np.zeros((2, 5, 20)), np.zeros((2, 5, 20), np.uint8), np.zeros((2, 5))
     rows = np.array([spec.row for spec in specs])
-    emulated("plain").pool_and_pack(*maps, None, None, rows, 2, 2, 1, packed, winner, inverse, 10, 20)
+    emulated("plain").pool_and_pack(*four(maps), rows, 2, 2, 1, packed, winner, inverse, 10, 20)
     expected = reference.pool_and_pack(tensors, kernels, True, True)
     np.testing.assert_allclose(packed, expected[0], atol=1e-12)
     np.testing.assert_array_equal(winner, expected[1])

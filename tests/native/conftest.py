@@ -12,6 +12,9 @@ import torch
 
 @pytest.fixture(scope="session")
 def library_path() -> Path:
+    """The built library, or another one that $SKT_NATIVE_LIBRARY names (tests/emulation does)."""
+    if named := os.environ.get("SKT_NATIVE_LIBRARY"):
+        return Path(named)
     if os.environ.get("SKT_EXT_NO_NATIVE", "") not in ("", "0"):
         pytest.skip("SKT_EXT_NO_NATIVE is set")
     package = importlib.util.find_spec("skt_ext")

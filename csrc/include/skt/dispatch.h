@@ -36,6 +36,16 @@ void visit_accumulator(ScalarType accumulator, Visit visit) {
   }
 }
 
+// Calls visit(Bits{}) with the unsigned integer as large as an element of the storage.
+template <class Visit>
+void visit_bits(Storage storage, Visit visit) {
+  switch (bytes_of(storage)) {
+    case 8: return visit(uint64_t{});
+    case 4: return visit(uint32_t{});
+    default: return visit(uint16_t{});
+  }
+}
+
 inline FeatureMap feature_map(const Tensor& tensor) {  // (N, C, H, W)
   const int64_t width = tensor.size(3), stride_h = tensor.stride(2);
   // The stride of an axis of size 1 says nothing; this one makes the rows of a single column join.

@@ -10,7 +10,8 @@ namespace skt {
 // map (N, C, H, W), any strides; pooled (N, C, h, w) or (N, C, h * w), dense, its channels adjacent or its positions.
 // winner: bytes with the strides of pooled, or null.
 inline gpu::max_pool::Feature pooled_feature(
-    const Tensor& map, int64_t kernel_h, int64_t kernel_w, const Tensor& pooled, uint8_t* winner, bool accumulates_double) {
+    const Tensor& map, int64_t kernel_h, int64_t kernel_w, const Tensor& pooled, uint8_t* winner,
+    bool accumulates_double) {
   const FeatureMap from = feature_map(map);
   gpu::max_pool::Feature feature{};
   feature.map = {from.data, from.storage, from.stride_n, from.stride_c, from.stride_h, from.stride_w};

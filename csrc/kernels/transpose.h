@@ -1,0 +1,21 @@
+// A matrix turned over, on the CPU.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace skt {
+
+// Columns of `from` become rows of `to`, a few lines of the first-level cache at a time.
+template <class From, class To>
+void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t columns, To* to, int64_t to_stride) {
+  constexpr int64_t kSide = 16;
+  for (int64_t top = 0; top < rows; top += kSide) {
+    const int64_t bottom = std::min(top + kSide, rows);
+    for (int64_t c = 0; c < columns; ++c) {
+      for (int64_t r = top; r < bottom; ++r) to[c * to_stride + r] = static_cast<To>(from[r * from_stride + c]);
+    }
+  }
+}
+
+}  // namespace skt

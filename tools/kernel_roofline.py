@@ -1,0 +1,136 @@
+"""The least time that each kernel's bytes and operations allow on named GPUs: a prediction, nothing here is measured.
+
+    python tools/kernel_roofline.py
+    python tools/kernel_roofline.py --image 1024x768 --batch 8 --bytes 2
+
+Bytes are those that the kernel moves to and from device memory, from its loop bounds (tests/emulation counts the same
+numbers while the kernel runs); operations count a fused multiply-add as two. The time is the larger of
+bytes / bandwidth and operations / rate, which no kernel beats whose data is not already in the cache. Bandwidths and
+float32 rates are those NVIDIA publishes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Published numbers: bandwidth in GB/s, float32 without tensor cores in TFLOP/s."""
+
+    name: str
+    bandwidth: float
+    float32: float
+
+    def microseconds(self, work: Work) -> float:
+        return max(work.bytes / (self.bandwidth * 1e3), work.operations / (self.float32 * 1e6))
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one kernel on one feature: what it moves, the least that any kernel must move, what it computes."""
+
+    bytes: int
+    least_bytes: int
+    operations: int
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.bytes + other.bytes, self.least_bytes + other.least_bytes, self.operations + other.operations
+        )
+
+
+@dataclass(frozen=True)
+class Feature:
+    """(batch, channels, height, width) of elements of `size` bytes; sums and statistics are float32."""
+
+    batch: int
+    channels: int
+    height: int
+    width: int
+    size: int
+
+    @property
+    def pixels(self) -> int:
+        return self.batch * self.height * self.width
+
+    @property
+    def bytes(self) -> int:
+        return self.pixels * self.channels * self.size
+
+
+GPUS = (
+    Gpu("RTX 3090", 936, 35.6),
+    Gpu("A100 SXM 80 GB", 2039, 19.5),
+    Gpu("L4", 300, 30.3),
+    Gpu("H100 SXM", 3350, 67.0),
+    Gpu("RTX 5090", 1792, 104.8),
+)
+
+# The released profile's features of an image: channels and the factor that sizes are divided by.
+RELEASED_PROFILE = ((64, 1), (64, 2), (128, 4), (256, 8), (512, 8), (256, 8))
+
+
+def cosine_loss(x: Feature) -> Work:
+    """One pass: both features read, the gradient written; one partial sum a block is left out."""
+    moved = 3 * x.bytes
+    return Work(moved, moved, x.pixels * x.channels * (3 * 2 + 3))
+
+
+def cosine_distance_forward(x: Feature) -> Work:
+    """Both features read; the distance and three statistics of every pixel written."""
+    least = 2 * x.bytes + 4 * x.pixels
+    return Work(least + 3 * 4 * x.pixels, least, x.pixels * x.channels * 3 * 2)
+
+
+def cosine_distance_backward(x: Feature) -> Work:
+    """Both features, statistics and the upstream gradient read; the gradient written."""
+    return Work(3 * x.bytes + 4 * 4 * x.pixels, 3 * x.bytes + 4 * x.pixels, x.pixels * x.channels * 3)
+
+
+def rescale(x: Feature) -> Work:
+    """In place, where the factor is not 1."""
+    return Work(2 * x.bytes, 2 * x.bytes, x.pixels * x.channels)
+
+
+KERNELS: dict[str, Callable[[Feature], Work]] = {
+    "cosine_loss, gradient included": cosine_loss,
+    "cosine_distance": cosine_distance_forward,
+    "cosine_distance_backward": cosine_distance_backward,
+    "rescale_": rescale,
+}
+
+
+def features(height: int, width: int, batch: int, size: int) -> list[Feature]:
+    return [Feature(batch, c, -(-height // by), -(-width // by), size) for c, by in RELEASED_PROFILE]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--image", default="576x864", metavar="HEIGHTxWIDTH", help="default: 576x864")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument(
+        "--bytes", type=int, default=4, choices=(2, 4), help="of an element: 2 float16, 4 float32"
+    )
+    options = parser.parse_args()
+    height, width = map(int, options.image.split("x"))
+    maps = features(height, width, options.batch, options.bytes)
+    print(
+        f"PREDICTION from published numbers, nothing measured: microseconds for the {len(maps)} features of a"
+    )
+    print(
+        f"{options.image} image, batch {options.batch}, {options.bytes} bytes an element; a lower bound, not a claim.\n"
+    )
+    print(f"{'kernel':34}{'MB':>8}{'x least':>9}{'Mflop':>8}" + "".join(f"{gpu.name:>16}" for gpu in GPUS))
+    for name, work_of in KERNELS.items():
+        total = sum((work_of(x) for x in maps), Work(0, 0, 0))
+        print(
+            f"{name:34}{total.bytes / 1e6:8.1f}{total.bytes / total.least_bytes:9.2f}{total.operations / 1e6:8.0f}"
+            + "".join(f"{sum(gpu.microseconds(work_of(x)) for x in maps):16.0f}" for gpu in GPUS)
+        )
+
+
+if __name__ == "__main__":
+    main()
