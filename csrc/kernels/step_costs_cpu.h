@@ -38,17 +38,21 @@ SKT_SIMD void scale_change(float length, float gain, int64_t count, float* SKT_R
 }  // namespace
 
 // The costs of the four steps that lead to the right or down; the other four are their reverses. A step out of the image or of
-// the ROI costs infinity, and so does a diagonal one that cuts a corner of the ROI. Columns -1 and width exist.
+// the ROI costs infinity, and so does a diagonal one that cuts a corner of the ROI. Columns -1 and width exist. All steps
+// cost infinity until their rows are set.
 class StepCosts {
  public:
-  explicit StepCosts(const Picture& picture)
-      : pitch_(picture.width + 2),
-        right_(picture.height * pitch_ + 2, kInfinity),
+  StepCosts(int64_t height, int64_t width)
+      : pitch_(width + 2),
+        right_(height * pitch_ + 2, kInfinity),
         down_(right_),
         down_right_(right_),
-        down_left_(right_) {
-    for (int64_t y = 0; y < picture.height; ++y) {
-      const int64_t width = picture.width;
+        down_left_(right_) {}
+
+  // Sets the costs of the steps that start in rows [first, last).
+  void set_rows(const Picture& picture, int64_t first, int64_t last) {
+    const int64_t width = picture.width;
+    for (int64_t y = first; y < last; ++y) {
       fill(picture, y, 0, 0, 1, width - 1, 1, right_);
       if (y + 1 == picture.height) break;
       fill(picture, y, 0, 1, 0, width, 1, down_);
