@@ -1,9 +1,11 @@
-"""Load the native library; give every operator a CPU and a CUDA kernel: the library's, else the reference.
+"""Load the native library; give every operator a CPU and a CUDA kernel: the library's, else Triton's, else the
+reference.
 
 Nothing is compiled here. Set SKT_EXT_NO_NATIVE=1 to ignore a library that is there.
 """
 
 import functools
+import importlib.util
 import json
 import os
 import warnings
@@ -64,6 +66,19 @@ def _on_reference(name: str) -> Callable[..., Any]:
     return kernel
 
 
+# Operators that have Triton kernels, used on CUDA devices where the library has none.
+IN_TRITON = ("density_splat", "geodesic_splat")
+
+
+def _in_triton(name: str) -> Callable[..., Any]:
+    def kernel(*arguments: Any) -> Any:
+        from skt_ext import _triton  # here, because importing triton takes a second
+
+        return getattr(_triton, name)(*arguments)
+
+    return kernel
+
+
 def _complete(library: torch.library.Library) -> dict[str, dict[str, str]]:
     """Define what the native library lacks; which backend each operator uses on each device."""
     backends: dict[str, dict[str, str]] = {}
@@ -73,10 +88,15 @@ def _complete(library: torch.library.Library) -> dict[str, dict[str, str]]:
             library.define(schema)  # type: ignore[no-untyped-call]
         backends[name] = {}
         for device in ("CPU", "CUDA"):
-            native = torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{name}", device)
-            if not native:
+            if torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{name}", device):
+                used = "native"
+            elif device == "CUDA" and name in IN_TRITON and importlib.util.find_spec("triton"):
+                used = "triton"
+                library.impl(name, _in_triton(name), device)  # type: ignore[no-untyped-call]
+            else:
+                used = "reference"
                 library.impl(name, _on_reference(name), device)  # type: ignore[no-untyped-call]
-            backends[name][device.lower()] = "native" if native else "reference"
+            backends[name][device.lower()] = used
     return backends
 
 
