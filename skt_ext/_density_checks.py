@@ -71,16 +71,15 @@ def as_widths(sigma: Any, points: Tensor, truncate: float, name: str = "sigma") 
             axes = f"(P, K) = ({people}, {kernels}) or (P, K, 2) = ({people}, {kernels}, 2)"
         if tuple(widths.shape) not in shapes:
             raise ValueError(f"{name} must be a number or have shape {axes}, got {tuple(widths.shape)}")
-        one_for_both_axes = tuple(widths.shape) == shapes[0]
-        widths = widths.reshape(people, kernels, -1).expand(-1, -1, 2) if one_for_both_axes else widths
+        if tuple(widths.shape) == shapes[0]:  # one for both axes
+            widths = widths.unsqueeze(-1).expand(*widths.shape, 2)
         widths = widths.reshape(people, kernels, 2)
-    usable = ((widths > 0) & (widths * truncate <= LARGEST_RADIUS)).flatten(1).all(dim=1)
+    usable = (widths > 0) & (widths * truncate <= LARGEST_RADIUS)
     if not usable.all():
-        index = int((~usable).nonzero()[0])
-        came = widths[index].unique().tolist()
+        person, kernel, axis = (~usable).nonzero()[0].tolist()
         raise ValueError(
             f"{name} must be above 0 and truncate * sigma at most {LARGEST_RADIUS} pixels, "
-            f"got {name}[{index}] = {came[0] if len(came) == 1 else came}"
+            f"got {name}[{person}] = {widths[person, kernel, axis].item()}"
         )
     return widths
 
@@ -101,7 +100,9 @@ def as_region(roi: Any, shape: tuple[int, ...], axes: str = "(H, W)") -> Tensor:
     if roi.dtype not in (torch.bool, np.bool_):
         raise TypeError(f"roi must be bool, True where people are counted, got {roi.dtype}")
     if tuple(roi.shape) != shape:
-        raise ValueError(f"roi must have the shape {axes} of the map, {shape}, got {tuple(roi.shape)}")
+        raise ValueError(
+            f"roi must have the shape {axes} of the map{'s' if len(shape) > 2 else ''}, {shape}, got {tuple(roi.shape)}"
+        )
     return torch.from_numpy(np.array(roi, order="C")) if isinstance(roi, np.ndarray) else roi
 
 
@@ -116,12 +117,14 @@ def as_image(image: Any, shape: tuple[int, int], batch: tuple[int, ...] = ()) ->
         raise TypeError(f"image must be uint8 or floating point, got {image.dtype}")
     if image.requires_grad:
         raise ValueError("image requires a gradient, which skt_ext does not compute: pass image.detach()")
-    if image.ndim == len(batch) + 2:
-        image = image.unsqueeze(-3)
-    if image.ndim != len(batch) + 3 or tuple(image.shape[:-3]) != batch or tuple(image.shape[-2:]) != shape:
+    without_channels = image.ndim == len(batch) + 2
+    fits = without_channels or image.ndim == len(batch) + 3
+    if not fits or tuple(image.shape[: len(batch)]) != batch or tuple(image.shape[-2:]) != shape:
         expected = ", ".join([*map(str, batch), "C", *map(str, shape)])
         raise ValueError(f"image must have shape {axes} = ({expected}), got {tuple(image.shape)}")
-    values = image.to(torch.float32) / 255 if image.dtype == torch.uint8 else image.to(torch.float32)
+    if without_channels:
+        image = image.unsqueeze(-3)
+    values: Tensor = image.to(torch.float32) / 255 if image.dtype == torch.uint8 else image.to(torch.float32)
     if not values.isfinite().all():
         raise ValueError("image must be finite")
     return values

@@ -11,7 +11,6 @@ interest, and along what looks alike in the image, so that it does not reach thr
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
@@ -218,7 +217,8 @@ def _draw(
     """points and sigma (P, K, 2), roi (B, H, W), image (B, C, H, W) -> (B, ceil(H / stride), ceil(W / stride))"""
     check_choice("boundary", boundary, BOUNDARIES)
     check_choice("backend", backend, BACKENDS)
-    check_choice("subpixel", subpixel, (False, True))
+    if not isinstance(subpixel, bool):
+        raise TypeError(f"subpixel must be True or False, got {type(subpixel).__name__}")
     check_count("stride", stride)
     if geodesic_weight is None and image is not None:
         raise ValueError("image is for geodesic maps: pass a geodesic_weight too")
@@ -238,13 +238,17 @@ def _draw(
     conserve = boundary == "conserve"
     height, width = shape
     if geodesic_weight is None or (roi is None and (image is None or geodesic_weight == 0)):
-        return _operator("density_splat", backend, device)(
-            points, sigma, offsets, height, width, stride, float(truncate), conserve, bool(subpixel), roi
+        splat = _operator("density_splat", backend, device)
+        maps: Tensor = splat(
+            points, sigma, offsets, height, width, stride, float(truncate), conserve, subpixel, roi
         )
-    return _operator("geodesic_splat", backend, device)(
+        return maps
+    splat = _operator("geodesic_splat", backend, device)
+    maps = splat(
         points[:, 0], sigma[:, 0, 0], offsets, height, width, stride, float(truncate), conserve, roi, image,
         float(geodesic_weight), float(geodesic_gain),
     )  # fmt: skip
+    return maps
 
 
 def _operator(name: str, backend: str, device: torch.device) -> Any:

@@ -1,8 +1,9 @@
 """Plain torch versions of every operator and every loss: the one truth of tests and benchmarks.
 
 The first part holds the operators `torch.ops.skt_ext.*` with their exact signatures; they run where no native
-kernel does (those of density maps are in reference_density.py and reference_geodesic.py). The second part holds the
-losses as an author who follows the paper writes them in eager torch; autograd differentiates them. Nothing here checks its arguments: the public functions do.
+kernel does. Those of density maps are in reference_density.py and reference_geodesic.py. The second part holds the
+losses as an author who follows the paper writes them in eager torch; autograd differentiates them. Nothing here
+checks its arguments: the public functions do.
 """
 
 from collections.abc import Sequence

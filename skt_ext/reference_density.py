@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -18,7 +19,7 @@ def density_splat(
     subpixel: bool,
     roi: Tensor | None,
 ) -> Tensor:
-    """A person is the sum of K truncated Gaussians of equal mass; the people of image b are offsets[b] to offsets[b + 1].
+    """A person is the sum of K truncated Gaussians of equal mass; those of image b are offsets[b] to offsets[b + 1].
 
     points, sigma (P, K, 2) [x, y], offsets (B + 1,), roi (B, height, width) -> people per cell of stride x stride
     pixels (B, ceil(height / stride), ceil(width / stride)) float32. The first kernel is where the person stands.
@@ -78,6 +79,7 @@ def stands_inside(point: list[float], height: int, width: int, roi: Tensor | Non
 
 def sum_blocks(maps: Tensor, stride: int) -> Tensor:
     """(B, H, W) -> (B, ceil(H / stride), ceil(W / stride))"""
-    _, height, width = maps.shape
-    padded = torch.nn.functional.pad(maps, (0, -width % stride, 0, -height % stride))
-    return padded.unflatten(1, (-1, stride)).unflatten(3, (-1, stride)).sum((2, 4))
+    images, height, width = maps.shape
+    rows, columns = -(-height // stride), -(-width // stride)
+    padded = F.pad(maps, (0, columns * stride - width, 0, rows * stride - height))
+    return padded.reshape(images, rows, stride, columns, stride).sum((2, 4))

@@ -158,19 +158,18 @@ def head_and_body(
     body: tuple[float, float] = (0.2, 0.5),
     body_below: float = 0.875,
 ) -> tuple[Tensor, Tensor]:
-    """Two kernels a person, a round head and a long body, for density_map(*...): WorldExpo'10's rule.
+    """Two kernels a person, a round head and a long body, for density_map: WorldExpo'10's rule.
 
     D(x) = sum over people of (N(x; head, s_h) + N(x; body, (s_x, s_y))) / Z, with each person's Z such that the sum is
-    one: Zhang et al., "Cross-scene Crowd Counting via Deep Convolutional Neural Networks", CVPR 2015, section 3.1.
+    one: Zhang et al., "Cross-scene Crowd Counting via Deep Convolutional Neural Networks", CVPR 2015.
 
     points       (P, 2) [x, y] of the heads, in pixels; a person stands where the head is
     perspective  (H, W) pixels per metre, above 0
     head         width of the head in metres
     body         widths of the body in metres, across and along
-    body_below   how far the body's middle is below the head, in metres. The paper does not say; this is half of the 1.75 m
-                 for which WorldExpo'10's maps were drawn
-    returns      points (P, 2, 2) and sigma (P, 2, 2), float64, on the CPU: the first and second arguments of density_map
-                 around its shape
+    body_below   how far the body's middle is below the head, in metres. The paper does not say; this is half of
+                 the 1.75 m for which WorldExpo'10's maps were drawn
+    returns      points (P, 2, 2) and sigma (P, 2, 2), float64, on the CPU, for density_map(points, shape, sigma)
 
     >>> points, sigma = head_and_body(torch.tensor([[8.0, 8.0]]), torch.full((32, 16), 10.0))
     >>> points.tolist(), sigma.tolist()

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -66,10 +67,10 @@ Tensor density_splat(
                                torch::stable::contiguous(offsets), truncate, subpixel);
 
   const int64_t parts = points.size(1), people = static_cast<int64_t>(crowd.kernels.size()) / parts;
-  std::vector<float> tables(crowd.table_size);
+  const std::unique_ptr<float[]> tables(new float[crowd.table_size]);  // not set to zero first
   parallel_over(people, 1024, [&](int64_t first, int64_t last) {
     density::PersonTables person(maps, conserve);
-    for (int64_t i = first; i < last; ++i) person.fill(&crowd.kernels[i * parts], parts, tables.data());
+    for (int64_t i = first; i < last; ++i) person.fill(&crowd.kernels[i * parts], parts, tables.get());
   });
 
   const int64_t rows = maps.images * maps.rows();
@@ -79,7 +80,7 @@ Tensor density_splat(
   const std::vector<int64_t> starts = density::bands(crowd.kernels, rows, maps.columns(), count);
   float* cells = out.mutable_data_ptr<float>();
   torch::stable::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
-    density::fill_band(crowd.kernels, order, tables.data(), maps, starts[first], starts[last], cells);
+    density::fill_band(crowd.kernels, order, tables.get(), maps, starts[first], starts[last], cells);
   });
   return out;
 }

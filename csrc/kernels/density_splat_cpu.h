@@ -80,25 +80,13 @@ inline int64_t place(const Maps& maps, Kernel& kernel, int64_t table) {
 namespace {
 
 // out[i] = exp(rate ((first + i)^2 - nearest^2)); returns their sum.
-SKT_SIMD double gaussian(float first, float nearest, float rate, int64_t count, float* SKT_RESTRICT out) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    const float distance = first + static_cast<float>(static_cast<int32_t>(i));
+SKT_SIMD double gaussian(float first, float nearest, float rate, int32_t count, float* SKT_RESTRICT out) {
+#pragma omp simd
+  for (int32_t i = 0; i < count; ++i) {
+    const float distance = first + static_cast<float>(i);
     out[i] = exp_negative(rate * (distance * distance - nearest * nearest));
-    sum += static_cast<double>(out[i]);
   }
-  return sum;
-}
-
-SKT_SIMD double gaussian_sum(float first, float nearest, float rate, int64_t count) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    const float distance = first + static_cast<float>(static_cast<int32_t>(i));
-    sum += static_cast<double>(exp_negative(rate * (distance * distance - nearest * nearest)));
-  }
-  return sum;
+  return sum_in_double(out, count);
 }
 
 SKT_SIMD double masked_sum(const float* SKT_RESTRICT weight, const bool* SKT_RESTRICT inside, int64_t count) {
@@ -123,26 +111,29 @@ SKT_SIMD void add_product(
   }
 }
 
-// Weights of the pixels [first, last) along one axis, and sums over them and over the whole window. They are relative to the
-// nearest pixel's, which would be 0 for a narrow kernel between two pixels.
-struct Profile {
-  std::vector<float> weights;
-  double on_map, whole;
+}  // namespace
+
+// Weights of the pixels [first, last) along one axis; sums over them and, where asked for, over the whole window. They are
+// relative to the nearest pixel's, which would be 0 for a narrow kernel between two pixels.
+class Profile {
+ public:
+  const float* weights = nullptr;
+  double on_map = 0, whole = 0;
 
   void compute(double middle, int64_t radius, double sigma, int64_t first, int64_t last, bool with_whole) {
+    const int64_t pixel = static_cast<int64_t>(std::floor(middle));
+    const int64_t from = with_whole ? pixel - radius : first, to = with_whole ? pixel + radius + 1 : last;
+    if (static_cast<int64_t>(computed_.size()) < to - from) computed_.resize(to - from);
+    const auto offset = [&](int64_t of) { return static_cast<float>(static_cast<double>(of) + 0.5 - middle); };
     const float rate = static_cast<float>(std::max(-0.5 / (sigma * sigma), -1e30));
-    const float nearest = static_cast<float>(std::floor(middle) + 0.5 - middle);
-    const auto offset = [&](int64_t pixel) { return static_cast<float>(static_cast<double>(pixel) + 0.5 - middle); };
-    if (static_cast<int64_t>(weights.size()) < last - first) weights.resize(last - first);
-    whole = on_map = gaussian(offset(first), nearest, rate, last - first, weights.data());
-    if (!with_whole) return;
-    const int64_t begin = static_cast<int64_t>(std::floor(middle)) - radius, end = begin + 2 * radius + 1;
-    if (first == last) {  // nothing of it is on the map
-      whole = gaussian_sum(offset(begin), nearest, rate, end - begin);
-      return;
-    }
-    whole += gaussian_sum(offset(begin), nearest, rate, first - begin) + gaussian_sum(offset(last), nearest, rate, end - last);
+    whole = gaussian(offset(from), offset(pixel), rate, static_cast<int32_t>(to - from), computed_.data());
+    // A window beside the map may lie anywhere.
+    weights = computed_.data() + (first < last ? first - from : 0);
+    on_map = with_whole ? sum_in_double(weights, last - first) : whole;
   }
+
+ private:
+  std::vector<float> computed_;
 };
 
 // The sums of cells: table[i] = factor * sum of the weights of the pixels of cell first_cell + i.
@@ -157,8 +148,6 @@ inline void sum_cells(
     table[i] = static_cast<float>(factor * sum);
   }
 }
-
-}  // namespace
 
 // Fills the tables of one person's kernels. Each kernel has the same mass over its whole window. "Clip" keeps that; "conserve"
 // divides by what of the person lies on the map and in the ROI.
@@ -179,7 +168,7 @@ class PersonTables {
     }
     for (int64_t i = 0; i < count; ++i) {
       const double whole = with_whole ? rows_[i].whole * columns_[i].whole : 1;
-      store(kernels[i], rows_[i].weights.data(), columns_[i].weights.data(), 1 / (whole * person), tables);
+      store(kernels[i], rows_[i].weights, columns_[i].weights, 1 / (whole * person), tables);
     }
   }
 
@@ -190,7 +179,7 @@ class PersonTables {
     double total = 0;
     for (int64_t y = kernel.top; y < kernel.bottom; ++y) {
       total += static_cast<double>(rows.weights[y - kernel.top]) *
-               masked_sum(columns.weights.data(), inside + y * maps_.width + kernel.left, kernel.right - kernel.left);
+               masked_sum(columns.weights, inside + y * maps_.width + kernel.left, kernel.right - kernel.left);
     }
     return total;
   }
@@ -273,10 +262,15 @@ inline void fill_band(
     const std::vector<Kernel>& kernels, const std::vector<int64_t>& order, const float* tables, const Maps& maps,
     int64_t first, int64_t last, float* out) {
   const int64_t columns = maps.columns();
-  std::fill(out + first * columns, out + last * columns, 0.0f);
+  int64_t ready = first;  // rows before this one were set to zero: not long before they are added to, so they are in the cache
+  const auto prepare = [&](int64_t row) {
+    if (row > ready) std::fill(out + ready * columns, out + row * columns, 0.0f);
+    ready = std::max(ready, row);
+  };
   for (const int64_t index : order) {
     const Kernel& kernel = kernels[index];
     if (kernel.first_row >= last) break;
+    prepare(std::min(kernel.last_row, last));
     if (kernel.masked) {
       add_masked(maps, kernel, tables, first, last, out);
       continue;
@@ -286,6 +280,7 @@ inline void fill_band(
     add_product(tables + kernel.row_table + (top - kernel.first_row), tables + kernel.column_table, bottom - top,
                 kernel.columns, columns, out + top * columns + kernel.first_column);
   }
+  prepare(last);
   if (maps.roi == nullptr || maps.stride > 1) return;
   for (int64_t i = first * columns; i < last * columns; ++i) out[i] = maps.roi[i] ? out[i] : 0.0f;
 }

@@ -49,31 +49,26 @@ namespace {
 // weight[i] = exp(rate D^2) for pixels in a row, of which the first is dx to the right of the person and all are dy (>= 0) above
 // or below; lengths are those of the shortest paths. Returns the sum.
 SKT_SIMD double weigh_row(
-    const float* SKT_RESTRICT lengths, float dx, float dy, float rate, int64_t count, float* SKT_RESTRICT weight) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    const float across = std::fabs(dx + static_cast<float>(static_cast<int32_t>(i)));
+    const float* SKT_RESTRICT lengths, float dx, float dy, float rate, int32_t count, float* SKT_RESTRICT weight) {
+#pragma omp simd
+  for (int32_t i = 0; i < count; ++i) {
+    const float across = std::fabs(dx + static_cast<float>(i));
     const float straight = std::sqrt(across * across + dy * dy);
     const float longer = across < dy ? dy : across, shorter = across < dy ? across : dy;
-    const float open = longer + (kDiagonal - 1.0f) * shorter;
-    const float detour = lengths[i] - open;
+    const float detour = lengths[i] - (longer + (kDiagonal - 1.0f) * shorter);
     const float distance = straight + (detour > 0.0f ? detour : 0.0f);
     weight[i] = exp_negative(rate * (distance * distance));
-    sum += static_cast<double>(weight[i]);
   }
-  return sum;
+  return sum_in_double(weight, count);
 }
 
-SKT_SIMD double weigh_open_row(float dx, float dy, float rate, int64_t count, float* SKT_RESTRICT weight) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    const float across = dx + static_cast<float>(static_cast<int32_t>(i));
+SKT_SIMD double weigh_open_row(float dx, float dy, float rate, int32_t count, float* SKT_RESTRICT weight) {
+#pragma omp simd
+  for (int32_t i = 0; i < count; ++i) {
+    const float across = dx + static_cast<float>(i);
     weight[i] = exp_negative(rate * (across * across + dy * dy));
-    sum += static_cast<double>(weight[i]);
   }
-  return sum;
+  return sum_in_double(weight, count);
 }
 
 SKT_SIMD void add_row(const float* SKT_RESTRICT weight, float factor, int64_t count, float* SKT_RESTRICT out) {
@@ -91,7 +86,7 @@ class Painter {
 
   // The cells of a window, normalised.
   void paint(const Window& window, float* cells) {
-    const int64_t columns = window.right - window.left;
+    const auto columns = static_cast<int32_t>(window.right - window.left);
     const float rate = static_cast<float>(std::max(-0.5 / (window.sigma * window.sigma), -1e30));
     const float dx = static_cast<float>(window.left - window.column);
     const bool open = flat_ && is_open(window);
@@ -106,7 +101,7 @@ class Painter {
       sum += open ? weigh_open_row(dx, dy, rate, columns, weight)
                   : weigh_row(solver_.row(y - window.top), dx, dy, rate, columns, weight);
     }
-    const float factor = static_cast<float>(1 / (conserve_ ? sum : whole_sum(window, rate)));
+    const float factor = static_cast<float>(1 / (conserve_ ? sum : whole_sum(window)));
     std::fill_n(cells, window.size(), 0.0f);
     for (int64_t y = window.top; y < window.bottom; ++y) {
       const float* weight = &weights_[(y - window.top) * columns];
@@ -132,10 +127,9 @@ class Painter {
   }
 
   // The sum of the plain Gaussian over the whole window.
-  static double whole_sum(const Window& window, float rate) {
-    const double side =
-        density::gaussian_sum(static_cast<float>(-window.radius), 0, rate, 2 * window.radius + 1);
-    return side * side;
+  double whole_sum(const Window& window) {
+    profile_.compute(0.5, window.radius, window.sigma, 0, 0, true);
+    return profile_.whole * profile_.whole;
   }
 
   const Maps maps_;
@@ -143,6 +137,7 @@ class Painter {
   const std::vector<StepCosts>& costs_;
   const bool flat_;  // no image: a window without obstacles is a plain Gaussian
   WindowSolver solver_;
+  density::Profile profile_;
   std::vector<float> weights_;
 };
 

@@ -22,7 +22,9 @@ def samples() -> list[tuple[str, tuple]]:
     _, difference = ops.dense_fsp_distance(packed_student, packed_teacher, [1, 2, 3], False)
     points = torch.tensor([[1.5, 2.5], [6.0, 0.0]], dtype=torch.float64)
     sigma = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    roi = torch.ones(5, 7, dtype=torch.bool)
+    people, widths = points[:, None], sigma[:, None, None].expand(2, 1, 2).contiguous()
+    offsets, roi = torch.tensor([0, 2]), torch.ones(1, 5, 7, dtype=torch.bool)
+    image = random_feature((1, 3, 5, 7), seed=6, dtype=torch.float32)
     return [
         ("cosine_distance", (student.clone().requires_grad_(), teacher, 1e-8)),
         ("cosine_distance", (channels_last.clone().requires_grad_(), teacher, 1e-8)),
@@ -37,8 +39,11 @@ def samples() -> list[tuple[str, tuple]]:
         ("dense_fsp_distance", (packed_student.clone().requires_grad_(), packed_teacher, [1, 2, 3], False)),
         ("dense_fsp_distance", (packed_student.float().requires_grad_(), packed_teacher.float(), [6], True)),
         ("dense_fsp_distance_backward", (torch.ones(2, dtype=torch.float64), packed_student, difference)),
-        ("density_splat", (points, sigma, 5, 7, 4.0, True, None)),
-        ("density_splat", (points, sigma, 5, 7, 4.0, False, roi)),
+        ("density_splat", (people, widths, offsets, 5, 7, 1, 4.0, True, False, None)),
+        ("density_splat", (people, widths, offsets, 5, 7, 2, 4.0, False, True, roi)),
+        ("geodesic_splat", (points, sigma, offsets, 5, 7, 2, 4.0, True, roi, image, 0.5, 10.0)),
+        ("geodesic_splat", (points, sigma, offsets, 5, 7, 1, 4.0, False, None, None, 0.0, 10.0)),
+        ("geodesic_neighbors", (points, 3, 5, 7, roi, image, 0.5, 10.0)),
     ]
 
 
@@ -71,11 +76,21 @@ def test_a_gradient_for_anything_but_the_student_is_refused():
         ops.cosine_distance(feature, fixed, 1e-8)
     with pytest.raises(RuntimeError, match=r"^teacher requires a gradient"):
         ops.dense_fsp_distance(feature.flatten(2), fixed.flatten(2), [1, 1], False)
-    points, sigma = torch.ones(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    points, sigma, offsets = torch.ones(1, 2).double(), torch.ones(1).double(), torch.tensor([0, 1])
+    people, widths, image = points[:, None], torch.ones(1, 1, 2).double(), torch.zeros(1, 1, 4, 4)
     with pytest.raises(RuntimeError, match=r"^points requires a gradient"):
-        ops.density_splat(points.clone().requires_grad_(), sigma, 4, 4, 4.0, True, None)
+        ops.density_splat(people.clone().requires_grad_(), widths, offsets, 4, 4, 1, 4.0, True, False, None)
     with pytest.raises(RuntimeError, match=r"^sigma requires a gradient"):
-        ops.density_splat(points, sigma.clone().requires_grad_(), 4, 4, 4.0, True, None)
+        ops.density_splat(people, widths.clone().requires_grad_(), offsets, 4, 4, 1, 4.0, True, False, None)
+    geodesic = (offsets, 4, 4, 1, 4.0, True, None)
+    with pytest.raises(RuntimeError, match=r"^points requires a gradient"):
+        ops.geodesic_splat(points.clone().requires_grad_(), sigma, *geodesic, image, 0.5, 1.0)
+    with pytest.raises(RuntimeError, match=r"^sigma requires a gradient"):
+        ops.geodesic_splat(points, sigma.clone().requires_grad_(), *geodesic, image, 0.5, 1.0)
+    with pytest.raises(RuntimeError, match=r"^image requires a gradient"):
+        ops.geodesic_splat(points, sigma, *geodesic, image.clone().requires_grad_(), 0.5, 1.0)
+    with pytest.raises(RuntimeError, match=r"^image requires a gradient"):
+        ops.geodesic_neighbors(points, 1, 4, 4, None, image.clone().requires_grad_(), 0.5, 1.0)
 
 
 SINGLE_OUTPUT_CALLS = {
