@@ -6,14 +6,16 @@ First one program a person finds the scale; then one program a tile of the outpu
 """
 
 # The kernels' arguments have no types in Python.
-# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False, disallow-untyped-defs=False
+# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, sum_blocks, windows_by_tile
+from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, windows_by_tile
+from skt_ext.reference_density import sum_blocks
 
 TILE_HEIGHT, TILE_WIDTH = 16, 64
 BLOCK = 128  # pixels of a window's side that a person's program looks at together

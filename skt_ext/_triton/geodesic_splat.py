@@ -6,7 +6,8 @@ finds it. The window becomes a Gaussian in place, and one program a tile of the 
 """
 
 # The kernels' arguments have no types in Python.
-# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False, disallow-untyped-defs=False
+# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
 
 import math
 from itertools import pairwise
@@ -17,7 +18,8 @@ import triton.language as tl
 from torch import Tensor
 
 from skt_ext._triton.density_splat import BLOCK, _axis_sum, density_splat
-from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, sum_blocks, windows_by_tile
+from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, windows_by_tile
+from skt_ext.reference_density import sum_blocks
 
 TILE_HEIGHT, TILE_WIDTH = 16, 64
 LINE = 64  # pixels of a line that a person's program relaxes together

@@ -74,12 +74,3 @@ def stand_inside(
         return inside
     column, row = (torch.where(inside, value, 0).to(torch.int64) for value in (x, y))
     return inside & roi[torch.where(inside, image, 0), row, column]
-
-
-def sum_blocks(maps: Tensor, stride: int) -> Tensor:
-    """(B, H, W) -> (B, ceil(H / stride), ceil(W / stride)): sums over blocks of stride x stride."""
-    if stride == 1:
-        return maps
-    _, height, width = maps.shape
-    padded = torch.nn.functional.pad(maps, (0, -width % stride, 0, -height % stride))
-    return padded.unflatten(1, (-1, stride)).unflatten(3, (-1, stride)).sum((2, 4))
