@@ -125,7 +125,8 @@ def as_image(image: Any, shape: tuple[int, int], batch: tuple[int, ...] = ()) ->
     if without_channels:
         image = image.unsqueeze(-3)
     values: Tensor = image.to(torch.float32) / 255 if image.dtype == torch.uint8 else image.to(torch.float32)
-    if not values.isfinite().all():
+    values = values.contiguous()
+    if not values.sum(dtype=torch.float64).isfinite():  # a sum of finite float32 is finite
         raise ValueError("image must be finite")
     return values
 

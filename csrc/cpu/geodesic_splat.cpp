@@ -21,7 +21,7 @@ using geodesic::Painter;
 using geodesic::StepCosts;
 using geodesic::Window;
 
-constexpr int64_t kGroupCells = 1 << 22;  // 16 MiB of windows are held at a time
+constexpr int64_t kGroupCells = 1 << 19;  // 2 MiB of windows are held at a time
 
 std::vector<Window> windows_on(
     const Maps& maps, const Tensor& points, const Tensor& sigma, const Tensor& offsets, double truncate) {
@@ -79,9 +79,11 @@ Tensor geodesic_splat(
   std::vector<StepCosts> costs;
   costs.reserve(maps.images);
   for (int64_t i = 0; i < maps.images && !(flat && inside == nullptr); ++i) {
-    costs.emplace_back(geodesic::Picture{
-        height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
-        flat ? nullptr : values + i * channels * pixels, static_cast<float>(gain * weight / (1 - weight))});
+    const geodesic::Picture picture{height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
+                                    flat ? nullptr : values + i * channels * pixels,
+                                    static_cast<float>(gain * weight / (1 - weight))};
+    costs.emplace_back(height, width);
+    parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.back().set_rows(picture, first, last); });
   }
 
   float* map = out.mutable_data_ptr<float>();
@@ -94,7 +96,7 @@ Tensor geodesic_splat(
       group.back().cells = size;
       size += group.back().size();
     }
-    cells.resize(std::max<size_t>(cells.size(), size));
+    if (static_cast<int64_t>(cells.size()) < size) cells.resize(size);
     paint(group, maps, conserve, costs, flat, cells.data());
     const int64_t rows = maps.images * maps.rows();
     const int64_t count = std::min<int64_t>(torch::stable::get_num_threads(), rows);

@@ -140,6 +140,13 @@ class Profile {
 inline void sum_cells(
     const float* weights, int64_t first_pixel, int64_t last_pixel, int64_t stride, int64_t first_cell, double factor,
     int64_t cells, float* table) {
+  if (stride == 1) {
+    std::fill_n(table, cells, 0.0f);
+    for (int64_t pixel = first_pixel; pixel < last_pixel; ++pixel) {
+      table[pixel - first_cell] = static_cast<float>(factor * weights[pixel - first_pixel]);
+    }
+    return;
+  }
   for (int64_t i = 0; i < cells; ++i) {
     const int64_t begin = std::max((first_cell + i) * stride, first_pixel);
     const int64_t end = std::min((first_cell + i + 1) * stride, last_pixel);

@@ -71,9 +71,14 @@ SKT_SIMD double weigh_open_row(float dx, float dy, float rate, int32_t count, fl
   return sum_in_double(weight, count);
 }
 
-SKT_SIMD void add_row(const float* SKT_RESTRICT weight, float factor, int64_t count, float* SKT_RESTRICT out) {
+SKT_SIMD void scale_row(const float* SKT_RESTRICT weight, float factor, int64_t count, float* SKT_RESTRICT out) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) out[i] += factor * weight[i];
+  for (int64_t i = 0; i < count; ++i) out[i] = factor * weight[i];
+}
+
+SKT_SIMD void add_row(const float* SKT_RESTRICT weight, int64_t count, float* SKT_RESTRICT out) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) out[i] += weight[i];
 }
 
 }  // namespace
@@ -91,7 +96,8 @@ class Painter {
     const float dx = static_cast<float>(window.left - window.column);
     const bool open = flat_ && is_open(window);
     if (!open) {
-      solver_.solve(costs_[window.image], window.row, window.column, window.top, window.bottom, window.left, window.right);
+      solver_.solve(costs_[window.image], window.row, window.column, window.top, window.bottom, window.left, window.right,
+                    longest_path(window));
     }
     weights_.resize((window.bottom - window.top) * columns);
     double sum = 0;
@@ -102,12 +108,12 @@ class Painter {
                   : weigh_row(solver_.row(y - window.top), dx, dy, rate, columns, weight);
     }
     const float factor = static_cast<float>(1 / (conserve_ ? sum : whole_sum(window)));
-    std::fill_n(cells, window.size(), 0.0f);
+    if (maps_.stride > 1) std::fill_n(cells, window.size(), 0.0f);
     for (int64_t y = window.top; y < window.bottom; ++y) {
       const float* weight = &weights_[(y - window.top) * columns];
       float* row = cells + (window.image * maps_.rows() + y / maps_.stride - window.first_row) * window.columns;
       if (maps_.stride == 1) {
-        add_row(weight, factor, columns, row);
+        scale_row(weight, factor, columns, row);
         continue;
       }
       for (int64_t x = window.left; x < window.right; ++x) {
@@ -124,6 +130,13 @@ class Painter {
       if (std::memchr(roi + y * maps_.width + window.left, 0, window.right - window.left) != nullptr) return false;
     }
     return true;
+  }
+
+  // Paths longer than this end at a distance of more than 6 sigma, and beyond the window's corner: less than 2e-8 of the
+  // kernel's height. A straight line is at least 0.9239 of its octile length, so D >= 0.9239 of the path's length.
+  static float longest_path(const Window& window) {
+    const double farthest = std::max(6 * window.sigma, std::sqrt(2.0) * static_cast<double>(window.radius));
+    return static_cast<float>(farthest / 0.9238 + 1);
   }
 
   // The sum of the plain Gaussian over the whole window.
@@ -146,7 +159,7 @@ inline void add_windows(
     const std::vector<Window>& windows, const float* cells, const Maps& maps, int64_t first, int64_t last, float* out) {
   for (const Window& window : windows) {
     for (int64_t row = std::max(window.first_row, first); row < std::min(window.last_row, last); ++row) {
-      add_row(cells + window.cells + (row - window.first_row) * window.columns, 1, window.columns,
+      add_row(cells + window.cells + (row - window.first_row) * window.columns, window.columns,
               out + row * maps.columns() + window.first_column);
     }
   }

@@ -15,18 +15,19 @@ namespace skt::geodesic {
 
 namespace {
 
-// cost[i] = min(cost[i], the lengths over the three neighbours in the row before); whether one fell. Steps straight and the
-// two diagonal ones are those between neighbour i and i, i - 1 and i, i + 1 and i.
+// row[i] = min(row[i], the lengths over the three neighbours in the row before); whether one fell below the limit. Steps
+// straight and the two diagonal ones are those between neighbour i and i, i - 1 and i, i + 1 and i.
 SKT_SIMD int relax_from_row(
     const float* SKT_RESTRICT before, const float* SKT_RESTRICT straight, const float* SKT_RESTRICT from_left,
-    const float* SKT_RESTRICT from_right, int64_t count, float* SKT_RESTRICT row) {
+    const float* SKT_RESTRICT from_right, float limit, int64_t count, float* SKT_RESTRICT row) {
   int fell = 0;
 #pragma omp simd reduction(| : fell)
   for (int64_t i = 0; i < count; ++i) {
     const float a = before[i] + straight[i], b = before[i - 1] + from_left[i], c = before[i + 1] + from_right[i];
     const float ab = a < b ? a : b, abc = ab < c ? ab : c;
-    fell |= abc < row[i];
-    row[i] = abc < row[i] ? abc : row[i];
+    const float old = row[i];
+    fell |= abc < (old < limit ? old : limit);
+    row[i] = abc < old ? abc : old;
   }
   return fell;
 }
@@ -49,9 +50,11 @@ inline void spread_along_row(const float* SKT_RESTRICT step, int64_t count, floa
 
 class WindowSolver {
  public:
-  // From (row, column) to the pixels of [top, bottom) x [left, right), by paths inside it.
+  // From (row, column) to the pixels of [top, bottom) x [left, right), by paths inside it. Lengths from the limit on are not
+  // handed on, so that they are upper bounds, or infinity.
   void solve(
-      const StepCosts& costs, int64_t row, int64_t column, int64_t top, int64_t bottom, int64_t left, int64_t right) {
+      const StepCosts& costs, int64_t row, int64_t column, int64_t top, int64_t bottom, int64_t left, int64_t right,
+      float limit) {
     const int64_t rows = bottom - top, columns = right - left;
     pitch_ = columns + 2;
     lengths_.assign(rows * pitch_, kInfinity);
@@ -72,7 +75,7 @@ class WindowSolver {
         for_below_[y - 1] = 0;
         const int64_t above = top + y - 1;
         if (relax_from_row(this->row(y - 1), costs.down(above) + left, costs.down_right(above) + left - 1,
-                           costs.down_left(above) + left + 1, columns, this->row(y))) {
+                           costs.down_left(above) + left + 1, limit, columns, this->row(y))) {
           spread(y);
           changed = true;
         }
@@ -82,7 +85,7 @@ class WindowSolver {
         for_above_[y + 1] = 0;
         const int64_t here = top + y;
         if (relax_from_row(this->row(y + 1), costs.down(here) + left, costs.down_left(here) + left,
-                           costs.down_right(here) + left, columns, this->row(y))) {
+                           costs.down_right(here) + left, limit, columns, this->row(y))) {
           spread(y);
           changed = true;
         }

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <vector>
+#include <memory>
 
 #include "simd.h"
 
@@ -38,22 +38,29 @@ SKT_SIMD void scale_change(float length, float gain, int64_t count, float* SKT_R
 }  // namespace
 
 // The costs of the four steps that lead to the right or down; the other four are their reverses. A step out of the image or of
-// the ROI costs infinity, and so does a diagonal one that cuts a corner of the ROI. Columns -1 and width exist.
+// the ROI costs infinity, and so does a diagonal one that cuts a corner of the ROI. Columns -1 and width exist. Every row
+// has to be set once.
 class StepCosts {
  public:
-  explicit StepCosts(const Picture& picture)
-      : pitch_(picture.width + 2),
-        right_(picture.height * pitch_ + 2, kInfinity),
-        down_(right_),
-        down_right_(right_),
-        down_left_(right_) {
-    for (int64_t y = 0; y < picture.height; ++y) {
-      const int64_t width = picture.width;
-      fill(picture, y, 0, 0, 1, width - 1, 1, right_);
-      if (y + 1 == picture.height) break;
-      fill(picture, y, 0, 1, 0, width, 1, down_);
-      fill(picture, y, 0, 1, 1, width - 1, kDiagonal, down_right_);
-      fill(picture, y, 1, 1, -1, width - 1, kDiagonal, down_left_);
+  StepCosts(int64_t height, int64_t width)
+      : pitch_(width + 2),
+        right_(new float[height * pitch_]),
+        down_(new float[height * pitch_]),
+        down_right_(new float[height * pitch_]),
+        down_left_(new float[height * pitch_]) {}
+
+  // Sets the costs of the steps that start in rows [first, last).
+  void set_rows(const Picture& picture, int64_t first, int64_t last) {
+    const int64_t width = picture.width;
+    for (float* costs : {right_.get(), down_.get(), down_right_.get(), down_left_.get()}) {
+      std::fill(costs + first * pitch_, costs + last * pitch_, kInfinity);
+    }
+    for (int64_t y = first; y < last; ++y) {
+      fill(picture, y, 0, 0, 1, width - 1, 1, right_.get());
+      if (y + 1 == picture.height) continue;
+      fill(picture, y, 0, 1, 0, width, 1, down_.get());
+      fill(picture, y, 0, 1, 1, width - 1, kDiagonal, down_right_.get());
+      fill(picture, y, 1, 1, -1, width - 1, kDiagonal, down_left_.get());
     }
   }
 
@@ -67,7 +74,7 @@ class StepCosts {
   // The steps from (y, x) to (y + rows, x + columns), for `count` values of x from `first` on.
   void fill(
       const Picture& picture, int64_t y, int64_t first, int64_t rows, int64_t columns, int64_t count, float length,
-      std::vector<float>& costs) {
+      float* costs) const {
     if (count <= 0) return;
     float* cost = &costs[y * pitch_ + 1 + first];
     const int64_t from = y * picture.width + first, to = from + rows * picture.width + columns;
@@ -88,7 +95,7 @@ class StepCosts {
   }
 
   int64_t pitch_;
-  std::vector<float> right_, down_, down_right_, down_left_;
+  std::unique_ptr<float[]> right_, down_, down_right_, down_left_;
 };
 
 }  // namespace skt::geodesic
