@@ -1,7 +1,7 @@
 """Load the native library; give every operator a CPU and a CUDA kernel: the library's, else Triton's, else the
 reference.
 
-Nothing is compiled here. Set SKT_EXT_NO_NATIVE=1 to ignore a library that is there.
+Nothing is compiled here. Set SKT_EXT_NO_NATIVE=1 to ignore both.
 """
 
 import functools
@@ -40,10 +40,12 @@ SCHEMAS = (
     "Tensor? image, float weight, float gain) -> Tensor",
 )
 
+REFERENCE_ONLY = os.environ.get("SKT_EXT_NO_NATIVE", "") not in ("", "0")
+
 
 def _load() -> str | None:
     """Load the native library; the reason why not, if it could not be."""
-    if os.environ.get("SKT_EXT_NO_NATIVE", "") not in ("", "0"):
+    if REFERENCE_ONLY:
         return "SKT_EXT_NO_NATIVE is set"
     if not LIBRARY_PATH.exists():
         return f"{LIBRARY_PATH} is not there; installing with a C++ compiler at hand builds it"
@@ -90,7 +92,12 @@ def _complete(library: torch.library.Library) -> dict[str, dict[str, str]]:
         for device in ("CPU", "CUDA"):
             if torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{name}", device):
                 used = "native"
-            elif device == "CUDA" and name in IN_TRITON and importlib.util.find_spec("triton"):
+            elif (
+                device == "CUDA"
+                and name in IN_TRITON
+                and not REFERENCE_ONLY
+                and importlib.util.find_spec("triton")
+            ):
                 used = "triton"
                 library.impl(name, _in_triton(name), device)  # type: ignore[no-untyped-call]
             else:

@@ -70,14 +70,13 @@ def draw_outlines() -> Figure:
         maps[f"geodesic, weight {weight}"] = density_map(
             sample.points, (150, 200), sigma, image=image, geodesic_weight=weight
         )
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    figure = Figure(figsize=(8, 6.2), layout="constrained")
     axes = figure.subplots(2, 2).ravel()
     axes[0].imshow(sample.image)
     axes[0].plot(*sample.points.T, ".", color="#ff3b30", markersize=4)
     _title(axes[0], f"drawn crowd, {len(sample.points)} people")
     for axis, (name, density) in zip(axes[1:], maps.items(), strict=True):
         _show(axis, density)
-        axis.contour(sample.image.mean(2), levels=[90], colors=[(1, 1, 1, 0.22)], linewidths=0.5)
         _title(axis, f"{name}: sum {density.sum():.2f}")
     return figure
 
@@ -95,7 +94,7 @@ def draw_widths() -> Figure:
         "nearest neighbour, at most 8": (sample.points, nearest_neighbor_sigma(sample.points, maximum=8.0)),
         "head and body by perspective": (parts, part_sigma),
     }
-    figure = Figure(figsize=(13, 2.6), layout="constrained")
+    figure = Figure(figsize=(13, 2.35), layout="constrained")
     axes = figure.subplots(1, 5)
     axes[0].imshow(sample.image)
     _title(axes[0], f"drawn crowd, {len(sample.points)} people")
@@ -109,7 +108,7 @@ def _compare(
     maps: Mapping[str, torch.Tensor], people: torch.Tensor, region: torch.Tensor, beyond: slice | None = None
 ) -> Figure:
     """Panels of one colour scale, what is outside the region in blue, with their sums."""
-    figure = Figure(figsize=(11, 3.1), layout="constrained")
+    figure = Figure(figsize=(11, 2.95), layout="constrained")
     top = max(float(density.max()) for density in maps.values())
     outside = np.zeros((*region.shape, 4))
     outside[~region.numpy()] = (*WALL, 0.75)

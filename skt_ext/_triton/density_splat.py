@@ -207,7 +207,7 @@ def density_splat(
             COLUMNS=ROI_COLUMNS,
             num_warps=1,
         )
-        splat_tiles[(tiles.count,)](
+        splat_tiles[(tiles.programs,)](
             places,
             shapes,
             scales,

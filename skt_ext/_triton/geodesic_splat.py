@@ -313,7 +313,7 @@ def _add_people(
             BLOCK=BLOCK,
             num_warps=1,
         )
-        add_windows[(tiles.count,)](
+        add_windows[(tiles.programs,)](
             people,
             bases,
             windows,

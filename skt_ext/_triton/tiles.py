@@ -26,7 +26,7 @@ class Tiles(NamedTuple):
     width: int
 
     @property
-    def count(self) -> int:
+    def programs(self) -> int:
         return self.images * self.down * self.across
 
 
@@ -54,7 +54,7 @@ def windows_by_tile(windows: Windows, tiles: Tiles, stride: int) -> tuple[Tensor
     column = first_across[window] + place % across[window]
     tile = (windows.image[window] * tiles.down + row) * tiles.across + column
     tile, order = torch.sort(tile, stable=True)
-    starts = torch.searchsorted(tile, torch.arange(tiles.count + 1, device=tile.device))
+    starts = torch.searchsorted(tile, torch.arange(tiles.programs + 1, device=tile.device))
     return window[order].to(torch.int32), starts
 
 
