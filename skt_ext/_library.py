@@ -1,9 +1,11 @@
-"""Load the native library; give every operator a CPU and a CUDA kernel: the library's, else the reference.
+"""Load the native library; give every operator a CPU and a CUDA kernel: the library's, else Triton's, else the
+reference.
 
-Nothing is compiled here. Set SKT_EXT_NO_NATIVE=1 to ignore a library that is there.
+Nothing is compiled here. Set SKT_EXT_NO_NATIVE=1 to ignore both.
 """
 
 import functools
+import importlib.util
 import json
 import os
 import warnings
@@ -51,10 +53,12 @@ SCHEMAS = (
     "Tensor? image, float weight, float gain) -> Tensor",
 )
 
+REFERENCE_ONLY = os.environ.get("SKT_EXT_NO_NATIVE", "") not in ("", "0")
+
 
 def _load() -> str | None:
     """Load the native library; the reason why not, if it could not be."""
-    if os.environ.get("SKT_EXT_NO_NATIVE", "") not in ("", "0"):
+    if REFERENCE_ONLY:
         return "SKT_EXT_NO_NATIVE is set"
     if not LIBRARY_PATH.exists():
         return f"{LIBRARY_PATH} is not there; installing with a C++ compiler at hand builds it"
@@ -78,6 +82,19 @@ def _on_reference(name: str) -> Callable[..., Any]:
     return kernel
 
 
+# Operators that have Triton kernels, used on CUDA devices where the library has none.
+IN_TRITON = ("density_splat", "geodesic_splat")
+
+
+def _in_triton(name: str) -> Callable[..., Any]:
+    def kernel(*arguments: Any) -> Any:
+        from skt_ext import _triton  # here, because importing triton takes a second
+
+        return getattr(_triton, name)(*arguments)
+
+    return kernel
+
+
 def _complete(library: torch.library.Library) -> dict[str, dict[str, str]]:
     """Define what the native library lacks; which backend each operator uses on each device."""
     backends: dict[str, dict[str, str]] = {}
@@ -87,10 +104,20 @@ def _complete(library: torch.library.Library) -> dict[str, dict[str, str]]:
             library.define(schema)  # type: ignore[no-untyped-call]
         backends[name] = {}
         for device in ("CPU", "CUDA"):
-            native = torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{name}", device)
-            if not native:
+            if torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{name}", device):
+                used = "native"
+            elif (
+                device == "CUDA"
+                and name in IN_TRITON
+                and not REFERENCE_ONLY
+                and importlib.util.find_spec("triton")
+            ):
+                used = "triton"
+                library.impl(name, _in_triton(name), device)  # type: ignore[no-untyped-call]
+            else:
+                used = "reference"
                 library.impl(name, _on_reference(name), device)  # type: ignore[no-untyped-call]
-            backends[name][device.lower()] = "native" if native else "reference"
+            backends[name][device.lower()] = used
     return backends
 
 

@@ -98,6 +98,17 @@ def test_the_region_of_interest_is_kept_to(tmp_path):
     assert manifest["images"]["seq_000001"]["scene_sha256"] != ""
 
 
+def test_geodesic_maps_stay_on_their_side(tmp_path):
+    crowds = SyntheticCrowds(length=1, height=40, width=56, people_min=5, people_max=5)
+    prepare(tmp_path / "plain", crowds)
+    prepare(tmp_path / "geodesic", crowds, geodesic_weight=0.5)
+    plain, geodesic = (read_prepared_map(tmp_path / kind, "train_00000") for kind in ("plain", "geodesic"))
+    assert geodesic.sum() == pytest.approx(5, abs=1e-4)
+    assert geodesic.max() > 1.2 * plain.max()  # narrower, because nearly every step costs something
+    settings = json.loads((tmp_path / "geodesic/manifest.json").read_text())["settings"]
+    assert settings["geodesic_weight"] == 0.5
+
+
 def test_workers_write_the_same_bytes(tmp_path):
     prepare(tmp_path / "one", workers=1, contact_sheet=True)
     prepare(tmp_path / "two", workers=2, contact_sheet=True)
@@ -335,6 +346,8 @@ def test_names_that_leave_the_folder(tmp_path, name):
     [
         ({"boundary": "wrap"}, "boundary: expected conserve or clip, got 'wrap'"),
         ({"layout": "zip"}, "layout: expected images or split, got 'zip'"),
+        ({"geodesic_weight": 1.0}, "geodesic_weight: expected at least 0 and below 1, got 1"),
+        ({"geodesic_gain": -1.0}, "geodesic_gain: expected a number of at least 0, got -1"),
         ({"workers": 0}, "workers: expected at least 1, got 0"),
         ({"sigma": SigmaRule("perspective")}, "sigma kind perspective: the images have no perspective map"),
     ],

@@ -86,6 +86,15 @@ def prepare(
             help="conserve: each person sums to one inside the image; clip: what reaches out is lost.",
         ),
     ] = "conserve",
+    geodesic_weight: Annotated[
+        float | None,
+        typer.Option(
+            "--geodesic-weight",
+            help="Kernels that keep to the outlines in the images: from 0, around the region's borders only, to "
+            "below 1. Plain Gaussians unless given.",
+            show_default=False,
+        ),
+    ] = None,
     layout: Annotated[
         str, typer.Option("--layout", help="images: a file for each image; split: one file, maps.h5.")
     ] = "images",
@@ -131,6 +140,7 @@ def prepare(
             output,
             sigma=rule,
             boundary=cast("Boundary", boundary),  # checked there, as the layout is
+            geodesic_weight=geodesic_weight,
             layout=cast("Layout", layout),
             workers=available_cores() if workers is None else workers,
             contact_sheet=contact_sheet,

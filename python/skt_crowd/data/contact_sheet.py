@@ -68,8 +68,8 @@ def sheet_layout(shapes: Sequence[tuple[int, int]]) -> SheetLayout:
 def draw_page(images: Sequence[SheetImage], layout: SheetLayout, title: str, subtitle: str) -> Image.Image:
     """A page: a title, and for each image the photograph, its map, its name and its count.
 
-    Each map has its own scale, from nobody (dark) to the densest places (bright), by the cube root of the density, which keeps the
-    few people in front visible beside the many in the distance.
+    Each map has its own scale, from nobody (dark) to the densest places (bright), by the cube root of the density,
+    which keeps the few people in front visible beside the many in the distance.
     The photograph is dimmed and the map gray outside a region of interest.
     """
     width, height = layout.cell
@@ -190,6 +190,6 @@ def _shorten(
     """The text, or its beginning and three dots where it does not fit."""
     if draw.textlength(text, font=font) <= room:
         return text
-    lengths = range(len(text))
-    fitting = bisect_right(lengths, room, key=lambda end: draw.textlength(text[:end] + "...", font=font))
+    lengths = [draw.textlength(text[:end] + "...", font=font) for end in range(len(text))]
+    fitting = bisect_right(lengths, room)
     return text[: max(fitting - 1, 0)] + "..."

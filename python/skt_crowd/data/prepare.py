@@ -68,6 +68,8 @@ def prepare_density_maps(
     *,
     sigma: SigmaRule,
     boundary: Boundary = "conserve",
+    geodesic_weight: float | None = None,
+    geodesic_gain: float = 10.0,
     layout: Layout = "images",
     workers: int = 1,
     contact_sheet: bool = True,
@@ -92,6 +94,8 @@ def prepare_density_maps(
         output: the folder, made if it is missing.
         sigma: the rule for the kernels' widths.
         boundary: ``"conserve"`` or ``"clip"``, as in ``skt_ext.density.density_map``.
+        geodesic_weight, geodesic_gain: as there, for kernels that keep to the outlines in the images; None for plain
+            Gaussians.
         layout: ``"images"`` or ``"split"``.
         workers: processes. Each holds one image and its map at a time, besides its libraries.
         contact_sheet: whether to draw the pictures.
@@ -112,7 +116,17 @@ def prepare_density_maps(
     if workers < 1:
         raise UsageError(f"workers: expected at least 1, got {workers}")
     output, names = Path(output), dataset.names
-    settings = {"sigma": dataclasses.asdict(sigma), "boundary": boundary, "truncate": TRUNCATE}
+    if geodesic_weight is not None and not 0 <= geodesic_weight < 1:
+        raise UsageError(f"geodesic_weight: expected at least 0 and below 1, got {geodesic_weight}")
+    if not 0 <= geodesic_gain < float("inf"):
+        raise UsageError(f"geodesic_gain: expected a number of at least 0, got {geodesic_gain}")
+    settings = {
+        "sigma": dataclasses.asdict(sigma),
+        "boundary": boundary,
+        "truncate": TRUNCATE,
+        "geodesic_weight": geodesic_weight,
+        "geodesic_gain": None if geodesic_weight is None else geodesic_gain,
+    }
     manifest: dict[str, Any] = {
         MAKER_KEY: MAKER,
         "complete": False,
@@ -129,7 +143,16 @@ def prepare_density_maps(
         _remove_leftovers(place)
     in_json = json.dumps(settings, sort_keys=True)
     makers = [
-        _MapMaker(index, folder, output / ONE_FILE if layout == "split" else None, sigma, boundary, in_json)
+        _MapMaker(
+            index,
+            folder,
+            output / ONE_FILE if layout == "split" else None,
+            sigma,
+            boundary,
+            geodesic_weight,
+            geodesic_gain,
+            in_json,
+        )
         for index in range(len(names))
     ]
     records: list[MapRecord] = []
@@ -143,7 +166,9 @@ def prepare_density_maps(
         if layout == "split":
             _pack(output, names)
         if contact_sheet:
-            painters = _page_painters(dataset, output, records, manifest["data"], _describe(sigma, boundary))
+            painters = _page_painters(
+                dataset, output, records, manifest["data"], _describe(sigma, boundary, geodesic_weight)
+            )
             pages = sum(1 for _ in processes.map(painters))
             _remove_pages_beyond(output / SHEETS, pages)
     totals: dict[str, Any] = {
@@ -184,6 +209,8 @@ class _MapMaker:
     packed: Path | None  # the file of all maps, which may hold this one from an earlier call
     sigma: SigmaRule
     boundary: Boundary
+    geodesic_weight: float | None
+    geodesic_gain: float
     settings: str  # JSON
 
     def __call__(self, dataset: CrowdDataset) -> tuple[MapRecord, bool]:
@@ -196,7 +223,14 @@ class _MapMaker:
         height, width = sample.image.shape[:2]
         widths = self.sigma.widths(sample.points, sample.perspective)
         density = make_density(
-            sample.points, widths, (height, width), boundary=self.boundary, roi=sample.roi
+            sample.points,
+            widths,
+            (height, width),
+            boundary=self.boundary,
+            roi=sample.roi,
+            image=None if self.geodesic_weight is None else sample.image,
+            geodesic_weight=self.geodesic_weight,
+            geodesic_gain=self.geodesic_gain,
         ).numpy()
         total = float(density.sum(dtype=np.float64))
         people, outside = len(sample.points), sample.outside
@@ -413,7 +447,7 @@ def _remove_pages_beyond(folder: Path, pages: int) -> None:
             path.unlink()
 
 
-def _describe(sigma: SigmaRule, boundary: Boundary) -> str:
+def _describe(sigma: SigmaRule, boundary: Boundary, geodesic_weight: float | None) -> str:
     limits = [
         f"at {word} {value:g}"
         for word, value in (("least", sigma.minimum), ("most", sigma.maximum))
@@ -424,4 +458,7 @@ def _describe(sigma: SigmaRule, boundary: Boundary) -> str:
         "adaptive": f"{sigma.beta:g} x mean distance to {sigma.neighbors} nearest",
         "perspective": f"{sigma.metres:g} m by the perspective map",
     }[sigma.kind]
-    return "; ".join([f"widths: {', '.join([rule, *limits])}", f"boundary: {boundary}"])
+    parts = [f"widths: {', '.join([rule, *limits])}", f"boundary: {boundary}"]
+    if geodesic_weight is not None:
+        parts.append(f"geodesic: weight {geodesic_weight:g}")
+    return "; ".join(parts)

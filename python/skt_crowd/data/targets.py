@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skt_crowd.errors import UsageError
-from skt_ext.density import density_map, downsample_density, geometry_adaptive_sigma
+from skt_ext.density import density_map, downsample_density, geometry_adaptive_sigma, perspective_sigma
 
 Boundary = Literal["conserve", "clip"]
 
@@ -78,8 +78,8 @@ class SigmaRule:
         if self.kind == "perspective":
             if perspective is None:
                 raise UsageError("sigma kind perspective: the images have no perspective map")
-            column, row = points.astype(np.int64).T
-            return np.asarray(np.clip(self.metres * perspective[row, column], self.minimum, self.maximum))
+            by_length = perspective_sigma(points, perspective, metres=self.metres)
+            return np.asarray(np.clip(by_length.numpy(), self.minimum, self.maximum))
         sigma = geometry_adaptive_sigma(
             torch.from_numpy(points),
             beta=self.beta,
@@ -99,6 +99,9 @@ def make_density(
     box: Box | None = None,
     boundary: Boundary = "conserve",
     roi: np.ndarray | None = None,
+    image: np.ndarray | None = None,
+    geodesic_weight: float | None = None,
+    geodesic_gain: float = 10.0,
 ) -> torch.Tensor:
     """The image's density map, sum_i G(p - p_i; sigma_i), inside a box: people per pixel.
 
@@ -116,6 +119,8 @@ def make_density(
             border and lose mass there.
         roi: (H, W) bool of the whole image, True where people are counted; kernels end there as at the
             image's border. None for the whole image.
+        image: (H, W, 3) uint8, whose outlines a geodesic map keeps to.
+        geodesic_weight, geodesic_gain: as in ``skt_ext.density.density_map``; None for straight distances.
 
     Returns:
         (bottom - top, right - left) float32.
@@ -147,6 +152,11 @@ def make_density(
         truncate=TRUNCATE,
         boundary=boundary,
         roi=None if roi is None else roi[top:bottom, left:right],
+        image=None
+        if image is None
+        else np.ascontiguousarray(image[top:bottom, left:right].transpose(2, 0, 1)),
+        geodesic_weight=geodesic_weight,
+        geodesic_gain=geodesic_gain,
     )
     inside = around[box.top - top : box.bottom - top, box.left - left : box.right - left]
     density[: inside.shape[0], : inside.shape[1]] = inside
