@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from skt_crowd.models.precision import autocast_for
 WORKSPACE = 1.5
 RESERVE = 192 * 2**20  # bytes: libraries and threads that start with the first pass
 SMALL_IMAGE = 512 * 512  # pixels that are never worth a plan
+
+# Bytes of activations for each pixel, of models that are still there: measured once, not for every image.
+_measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 
 
 class Predictor:
@@ -146,13 +149,15 @@ class Predictor:
         """How many pixels a pass may have beside the decoded image; 0 or less where nothing fits."""
         return int((self.memory_budget - image.nbytes - RESERVE) / self._bytes_per_pixel)
 
-    @cached_property
+    @property
     def _bytes_per_pixel(self) -> float:
         """Bytes of activations and workspace in float32; bfloat16 takes less."""
-        exact = Predictor(self.model, device=self.device)
-        return WORKSPACE * activation_bytes_per_pixel(
-            lambda side: exact._forward(torch.zeros(1, 3, side, side))
-        )
+        if self.model not in _measured:
+            exact = Predictor(self.model, device=self.device)
+            _measured[self.model] = activation_bytes_per_pixel(
+                lambda side: exact._forward(torch.zeros(1, 3, side, side))
+            )
+        return WORKSPACE * _measured[self.model]
 
 
 def predict(
