@@ -123,12 +123,11 @@ class Predictor:
 
         Only this part of the image ever becomes floating point.
         """
-        batch = normalize_image(image[box.top : box.bottom, box.left : box.right]).unsqueeze(
-            0
-        )  # (1, 3, h, w)
-        return self._forward(batch)
+        # Not kept here, so that it is gone once it has the layout of the convolutions.
+        return self._forward(normalize_image(image[box.top : box.bottom, box.left : box.right]).unsqueeze(0))
 
     def _forward(self, batch: torch.Tensor) -> np.ndarray:
+        """(1, 3, h, w) normalised -> the map."""
         # Convolutions are faster in this layout.
         batch = batch.to(self.device, self._dtype).contiguous(memory_format=torch.channels_last)
         with evaluation_mode(self.model), torch.inference_mode(), autocast_for(self.precision, self.device):
