@@ -121,6 +121,19 @@ SKT_INLINE void reduce_window_body(const Window<T>& window, int64_t channels, T*
   }
 }
 
+template <class T>
+struct ReduceWindow {
+  template <Level>
+  static SKT_INLINE void run(const Window<T>* window, int64_t channels, T* best, int32_t* winner) {
+    reduce_window_body(*window, channels, best, winner);
+  }
+};
+
+template <class T>
+void reduce_window(const Window<T>& window, int64_t channels, T* best, int32_t* winner) {
+  run_at_best_level<ReduceWindow<T>>(&window, channels, best, winner);
+}
+
 // One input row of one window row, channels_last: a value where it won, zero elsewhere.
 template <class Bits, class Index>
 SKT_INLINE void select_body(
@@ -142,10 +155,7 @@ namespace {
   SKT_SIMD void reduce_columns(                                                                                      \
       const T* value, const int32_t* row, int64_t columns, int64_t kernel_w, T* best, int32_t* winner) {             \
     reduce_columns_any(value, row, columns, kernel_w, best, winner);                                                 \
-  }                                                                                                                  \
-  SKT_SIMD void reduce_window(const Window<T>& window, int64_t channels, T* best, int32_t* winner) {                 \
-    reduce_window_body(window, channels, best, winner);                                                              \
-  }
+  }                                                 
 SKT_MAX_POOL_LOOPS(float)
 SKT_MAX_POOL_LOOPS(double)
 #undef SKT_MAX_POOL_LOOPS
