@@ -1,5 +1,6 @@
-// The Gram matrices come from torch's own matrix product, one large call a group of channels: the group against all
-// groups that follow it (the upper block triangle). The rest is one pass over the products.
+// The Gram matrices come from torch's own matrix product: each feature's channels against those of all features that
+// follow it, the upper block triangle. Narrow features share a call, for a product of few rows runs at half the rate; what
+// such a call computes below the diagonal is not used. The rest is one pass over the products.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -47,6 +48,29 @@ Tensor products(const Tensor& features, const Block& block) {  // (N, C, P) -> (
   return out;
 }
 
+// Blocks that one product covers: their rows against the columns of the first.
+struct Call {
+  std::vector<Block> blocks;
+  Block whole;
+};
+
+std::vector<Call> calls_for(const std::vector<Block>& blocks) {
+  constexpr int64_t kRows = 256;
+  std::vector<Call> calls;
+  for (const Block& block : blocks) {
+    const int64_t end = block.column + block.columns;
+    const bool joins = !calls.empty() && calls.back().whole.rows + block.rows <= kRows &&
+                       calls.back().whole.column + calls.back().whole.columns == end;
+    if (joins) {
+      calls.back().whole.rows += block.rows;
+      calls.back().blocks.push_back(block);
+    } else {
+      calls.push_back({{block}, block});
+    }
+  }
+  return calls;
+}
+
 std::tuple<Tensor, Tensor> dense_fsp_distance(
     const Tensor& student, const Tensor& teacher, std::vector<int64_t> channels, bool adjacent, std::string precision) {
   check_dense_fsp_distance(student, teacher, channels, precision);
@@ -57,20 +81,23 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(
   visit_accumulator(student.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     T* all = difference.mutable_data_ptr<T>();
-    for (const Block& block : blocks_of(channels, adjacent)) {
-      const Tensor of_teacher = products(teacher, block), of_student = products(student, block);
-      const T* t = of_teacher.const_data_ptr<T>();
-      const T* s = of_student.const_data_ptr<T>();
-      std::vector<double> of_tile(batch * block.tiles());
-      parallel_over(batch * block.tiles(), dense_fsp::kTile * block.columns, [&](int64_t first, int64_t last) {
-        for (int64_t item = first; item < last; ++item) {
-          const int64_t n = item / block.tiles();
-          const int64_t offset = n * block.rows * block.columns;
-          of_tile[item] = dense_fsp::finish_tile(t + offset, s + offset, block, item % block.tiles(), positions, total,
-                                                 all + n * total * total);
-        }
-      });
-      for (int64_t item = 0; item < batch * block.tiles(); ++item) sums[item / block.tiles()] += of_tile[item];
+    for (const Call& call : calls_for(blocks_of(channels, adjacent))) {
+      const Tensor of_teacher = products(teacher, call.whole), of_student = products(student, call.whole);
+      const int64_t stride = call.whole.columns;
+      for (const Block& block : call.blocks) {
+        std::vector<double> of_tile(batch * block.tiles());
+        parallel_over(batch * block.tiles(), dense_fsp::kTile * block.columns, [&](int64_t first, int64_t last) {
+          for (int64_t item = first; item < last; ++item) {
+            const int64_t n = item / block.tiles();
+            const int64_t offset = n * call.whole.rows * stride + (block.row - call.whole.row) * stride +
+                                   (block.column - call.whole.column);
+            of_tile[item] = dense_fsp::finish_tile(
+                of_teacher.const_data_ptr<T>() + offset, of_student.const_data_ptr<T>() + offset, stride, block,
+                item % block.tiles(), positions, total, all + n * total * total);
+          }
+        });
+        for (int64_t item = 0; item < batch * block.tiles(); ++item) sums[item / block.tiles()] += of_tile[item];
+      }
     }
     T* out = distance.mutable_data_ptr<T>();
     for (int64_t n = 0; n < batch; ++n) out[n] = static_cast<T>(sums[n]);

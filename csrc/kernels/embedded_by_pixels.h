@@ -94,6 +94,10 @@ void differentiate(
     const int64_t cells = problem.pooled_height() * problem.pooled_width();
     const int64_t first = tile.top / problem.kernel_h * problem.pooled_width() + tile.left / problem.kernel_w;
     const int64_t from = (tile.n * problem.to + c) * cells + first;
+    if (problem.kernel_h == 1 && problem.kernel_w == 1) {
+      add_passed(up.pooled + from, hidden, 1, lowest, tile.columns, gradient);
+      continue;
+    }
     for (int64_t left = 0, cell = from; left < tile.columns; left += problem.kernel_w, ++cell) {
       const int64_t row = up.argmax[cell] / problem.kernel_w, column = left + up.argmax[cell] % problem.kernel_w;
       // An offset that no forward pass wrote must not write outside the tile.

@@ -19,7 +19,7 @@ using small_gemm::padded;
 using small_gemm::row_stride;
 
 constexpr int64_t kTile = int64_t{1} << 16;         // elements of h in a tile: 256 KiB
-constexpr int64_t kPartial = int64_t{1} << 21;      // elements of all partial sums of the weight's gradient
+constexpr int64_t kPartial = int64_t{1} << 19;      // elements of all partial sums of the weight's gradient
 
 struct Tile {
   int64_t n, top, rows, left, columns;
@@ -163,6 +163,19 @@ SKT_INLINE void combine_channels_body(
   }
 }
 
+// The gradient of h where nothing was pooled away: added where the ReLU let something through.
+template <class T>
+SKT_INLINE void add_passed_body(
+    const T* pooled, const T* hidden, int64_t stride, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
+  if (stride == 1) {
+    for (int64_t i = 0; i < count; ++i) gradient[i] += hidden[i] <= lowest ? T(0) : pooled[i];
+  } else {
+    for (int64_t i = 0; i < count; ++i) {
+      gradient[i * stride] += hidden[i * stride] <= lowest ? T(0) : pooled[i];
+    }
+  }
+}
+
 // sums[c] += the sum over rows of a tile; doubles, for many tiles follow.
 template <class T>
 SKT_INLINE void add_rows_body(const T* rows, int64_t stride, int64_t count, int64_t columns, double* SKT_RESTRICT sums) {
@@ -180,6 +193,10 @@ SKT_INLINE void add_rows_body(const T* rows, int64_t stride, int64_t count, int6
       const T* of_teacher, cosine::Pixels<T> teacher, const T* of_hidden, cosine::Pixels<T> hidden, T lowest,        \
       int64_t channels, int64_t count, T* out) {                                                                     \
     combine_channels_body(of_teacher, teacher, of_hidden, hidden, lowest, channels, count, out);                     \
+  }                                                                                                                  \
+  SKT_SIMD void add_passed(                                                                                          \
+      const T* pooled, const T* hidden, int64_t stride, T lowest, int64_t count, T* gradient) {                      \
+    add_passed_body(pooled, hidden, stride, lowest, count, gradient);                                                \
   }                                                                                                                  \
   SKT_SIMD void add_rows(const T* rows, int64_t stride, int64_t count, int64_t columns, double* sums) {              \
     add_rows_body(rows, stride, count, columns, sums);                                                               \

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 #include "feature_map.h"
@@ -77,47 +76,45 @@ SKT_INLINE void reduce_columns_any(
   }
 }
 
-// The maximum over one window for each of `channels` that are adjacent in memory, and its offset. A vector of channels
-// stays in registers while the window passes.
-template <class T>
-SKT_INLINE void reduce_window_body(const Window<T>& window, int64_t channels, T* best, int32_t* winner) {
-  typedef T Vector __attribute__((vector_size(64)));
-  using Index = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
-  typedef Index Indices __attribute__((vector_size(64)));
-  constexpr int64_t kLanes = 64 / static_cast<int64_t>(sizeof(T));
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) {
-    Vector b;
-    Indices w{};
-    std::memcpy(&b, window.data + c, sizeof(b));
-    for (int64_t row = 0; row < window.rows; ++row) {
-      const T* pixel = window.data + row * window.row_stride + c;
-      for (int64_t column = 0; column < window.columns; ++column, pixel += window.pixel_stride) {
-        Vector v;
-        std::memcpy(&v, pixel, sizeof(v));
-        const Indices wins = (v > b) | (v != v);
-        const Indices label = Indices{} + static_cast<Index>(row * window.kernel_w + column);
-        b = wins ? v : b;
-        w = wins ? label : w;
-      }
-    }
-    std::memcpy(best + c, &b, sizeof(b));
-    for (int64_t i = 0; i < kLanes; ++i) winner[c + i] = static_cast<int32_t>(w[i]);
-  }
-  for (; c < channels; ++c) {
-    T b = window.data[c];
-    int32_t w = 0;
-    for (int64_t row = 0; row < window.rows; ++row) {
-      for (int64_t column = 0; column < window.columns; ++column) {
-        const T v = window.data[row * window.row_stride + column * window.pixel_stride + c];
-        if (v > b || v != v) {
-          b = v;
-          w = static_cast<int32_t>(row * window.kernel_w + column);
-        }
-      }
+// The next kColumns pixels of a window against the best so far, for each of `count` channels.
+template <int kColumns, class T>
+SKT_INLINE void keep_largest_of(
+    const T* SKT_RESTRICT pixel, int64_t stride, int32_t label, int64_t count, T* SKT_RESTRICT best,
+    int32_t* SKT_RESTRICT winner) {
+  for (int64_t c = 0; c < count; ++c) {
+    T b = best[c];
+    int32_t w = winner[c];
+    for (int i = 0; i < kColumns; ++i) {
+      const T v = pixel[i * stride + c];
+      const bool wins = (v > b) | (v != v);
+      b = wins ? v : b;
+      w = wins ? label + i : w;
     }
     best[c] = b;
     winner[c] = w;
+  }
+}
+
+// The maximum over one window for each of `channels` that are adjacent in memory, and its offset. Several pixels are
+// taken at once, so that the best so far is seldom read and written.
+template <class T>
+SKT_INLINE void reduce_window_body(const Window<T>& window, int64_t channels, T* best, int32_t* winner) {
+  for (int64_t c = 0; c < channels; ++c) {
+    best[c] = window.data[c];
+    winner[c] = 0;
+  }
+  for (int64_t row = 0; row < window.rows; ++row) {
+    const T* pixel = window.data + row * window.row_stride;
+    const int32_t label = static_cast<int32_t>(row * window.kernel_w);
+    int64_t column = 0;
+    for (; column + 4 <= window.columns; column += 4) {
+      keep_largest_of<4>(pixel + column * window.pixel_stride, window.pixel_stride,
+                         label + static_cast<int32_t>(column), channels, best, winner);
+    }
+    for (; column < window.columns; ++column) {
+      keep_largest_of<1>(pixel + column * window.pixel_stride, window.pixel_stride,
+                         label + static_cast<int32_t>(column), channels, best, winner);
+    }
   }
 }
 

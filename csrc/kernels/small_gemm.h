@@ -97,37 +97,21 @@ SKT_INLINE void multiply_all(const Product<T>& p) {
   for (; n < p.n; n += kLanes<T>) multiply_columns<T, kRows, 1>(p, n);
 }
 
-#if defined(SKT_HAS_TARGET_CLONES)
+template <class T>
+struct Multiply {
+  template <Level level>
+  static SKT_INLINE void run(const Product<T>* p) {
+    if constexpr (level == Level::v4) {
+      multiply_all<T, 8, 2>(*p);
+    } else {
+      multiply_all<T, level == Level::v3 ? 4 : 2, 1>(*p);
+    }
+  }
+};
 
 template <class T>
-__attribute__((target("arch=x86-64-v4"))) void multiply_v4(const Product<T>& p) {
-  multiply_all<T, 8, 2>(p);
+void multiply(const Product<T>& product) {
+  run_at_best_level<Multiply<T>>(&product);
 }
-template <class T>
-__attribute__((target("arch=x86-64-v3"))) void multiply_v3(const Product<T>& p) {
-  multiply_all<T, 4, 1>(p);
-}
-template <class T>
-void multiply_baseline(const Product<T>& p) {
-  multiply_all<T, 2, 1>(p);
-}
-
-template <class T>
-void multiply(const Product<T>& p) {
-  using Kernel = void (*)(const Product<T>&);
-  static const Kernel kernel = __builtin_cpu_supports("x86-64-v4")   ? multiply_v4<T>
-                               : __builtin_cpu_supports("x86-64-v3") ? multiply_v3<T>
-                                                                     : static_cast<Kernel>(multiply_baseline<T>);
-  kernel(p);
-}
-
-#else
-
-template <class T>
-void multiply(const Product<T>& p) {
-  multiply_all<T, 4, 1>(p);
-}
-
-#endif
 
 }  // namespace skt::small_gemm
