@@ -10,19 +10,13 @@
 #include "../kernels/cosine_distance_gpu.h"
 #include "skt/check.h"
 #include "skt/launch.h"
+#include "skt/layout.h"
 
 namespace skt {
 
 using gpu::accumulator_t;
 using gpu::cosine::Sizes;
 using gpu::cosine::Strides;
-
-// The same tensor where the rows of an image join; a copy of a crop, where they do not.
-inline Tensor with_joined_rows(const Tensor& tensor) {
-  const bool joined =
-      tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
-  return joined ? tensor : torch::stable::contiguous(tensor);
-}
 
 inline Strides strides_of(const Tensor& tensor) {  // (N, C, H, W) with joined rows
   const int64_t pixel = tensor.size(3) > 1 ? tensor.stride(3) : tensor.stride(2);

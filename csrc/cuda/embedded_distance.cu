@@ -23,13 +23,6 @@ struct Operands {
   std::optional<Tensor> bias, teacher;
 };
 
-// The same tensor where the rows of an image join; a copy of a crop, where they do not.
-Tensor with_joined_rows(const Tensor& tensor) {  // (N, C, H, W)
-  const bool joined =
-      tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
-  return joined ? tensor : torch::stable::contiguous(tensor);
-}
-
 Operands prepared(
     const Tensor& student, const Tensor& weight, const std::optional<Tensor>& bias,
     const std::optional<Tensor>& teacher, ScalarType accumulator) {

@@ -71,20 +71,6 @@ struct Gradients {
   A* unfinished;            // (blocks, unfinished_size)
 };
 
-// The gradient of the distance is of_teacher * t + of_embedding * h, with two numbers a pixel.
-template <class A>
-struct Coefficients {
-  A of_teacher, of_embedding;
-};
-
-template <class A>
-__device__ inline Coefficients<A> coefficients(A grad, A product, A h_square, A t_square, A eps) {
-  const A length = clamped_length(h_square, eps);
-  const A scale = grad / (length * clamped_length(t_square, eps));
-  // A zero vector has no direction: its gradient is defined as zero. Below eps the length is a constant.
-  return {h_square == A(0) ? A(0) : -scale, sqrt(h_square) > eps ? scale * product / h_square : A(0)};
-}
-
 // The four neighbouring pixels of a thread, counted row by row; fewer at the end of an image.
 struct Quad {
   int64_t first;
@@ -138,7 +124,7 @@ __device__ inline void replace_by_distance_gradient(
 #pragma unroll
     for (int i = 0; i < kOwn<A>; ++i) {
       const bool passes = !problem.relu || h[i][j] > A(0);
-      dh[i][j] = passes ? scale.of_teacher * dh[i][j] + scale.of_embedding * h[i][j] : A(0);
+      dh[i][j] = passes ? scale.of_teacher * dh[i][j] + scale.of_student * h[i][j] : A(0);
     }
   }
 }

@@ -5,6 +5,7 @@
 // is multiplied with the teacher there, and goes to shared memory only to be pooled. Every sum has one order.
 #pragma once
 
+#include "cosine_formula_gpu.h"
 #include "embedding_tile_gpu.h"
 
 namespace skt::gpu::embedding {
@@ -83,12 +84,6 @@ struct Results {
   A* pooled;          // (N, Ct, h, w); null without windows
   uint8_t* argmax;    // (N, Ct, h, w)
 };
-
-template <class A>
-__device__ inline A clamped_length(A square, A eps) {
-  const A length = sqrt(square);
-  return length > eps ? length : eps;
-}
 
 // The sum of all threads' values, in one order, for thread 0. `scratch` holds a value a warp.
 template <class A>
@@ -326,7 +321,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
     to[0] = product;
     to[pixels] = h_square;
     to[2 * pixels] = t_square;
-    loss += A(1) - product / (clamped_length(h_square, eps) * clamped_length(t_square, eps));
+    loss += distance_of(product, h_square, t_square, eps);
   }
   loss = block_sum(loss, scratch);
   if (threadIdx.x == 0) results.partial_loss[blockIdx.x] = loss;

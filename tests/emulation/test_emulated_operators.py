@@ -18,6 +18,7 @@ TESTS = {
     "cosine_loss": "test_native_cosine_loss.py",
     "max_pool_resize": "test_native_max_pool_resize.py",
     "dense_fsp_distance": "test_native_dense_fsp_distance.py",
+    "embedded_distance": "test_native_embedded_distance.py",
 }
 
 

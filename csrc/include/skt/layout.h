@@ -1,4 +1,4 @@
-// Memory formats of (N, C, H, W) tensors.
+// How (N, C, H, W) tensors lie in memory.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -23,6 +23,13 @@ inline MemoryFormat memory_format_of(const Tensor& tensor) {
     expected *= tensor.size(axis);
   }
   return MemoryFormat::ChannelsLast;
+}
+
+// The same tensor where the rows of an image join; a copy of a crop, where they do not.
+inline Tensor with_joined_rows(const Tensor& tensor) {  // (N, C, H, W)
+  const bool joined =
+      tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
+  return joined ? tensor : torch::stable::contiguous(tensor);
 }
 
 inline Tensor empty_on_device_of(
