@@ -17,6 +17,7 @@ TESTS = {
     "cosine_distance": "test_native_cosine_distance.py",
     "cosine_loss": "test_native_cosine_loss.py",
     "max_pool_resize": "test_native_max_pool_resize.py",
+    "pool_and_pack": "test_native_pool_and_pack.py",
     "dense_fsp_distance": "test_native_dense_fsp_distance.py",
     "embedded_distance": "test_native_embedded_distance.py",
 }
