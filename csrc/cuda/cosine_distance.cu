@@ -14,13 +14,7 @@ namespace {
 
 namespace kernels = gpu::cosine;
 
-Launch launch_by_channels(const Sizes& sizes, int lanes) {
-  return {divide_up(sizes.batch * sizes.pixels, kernels::kThreads / lanes), 1, dim3(kernels::kThreads)};
-}
-
-Launch launch_by_pixels(const Sizes& sizes, int count) {
-  return {sizes.batch * divide_up(sizes.pixels, gpu::kWarp * count), 1, dim3(gpu::kWarp, kernels::kSlices)};
-}
+Launch launch_of(const Sizes& sizes, dim3 threads) { return {sizes.batch * sizes.blocks, 1, threads}; }
 
 // A small map has too few pixels to fill a GPU: its channels are divided among blocks as well.
 int64_t parts_for(const Sizes& sizes, int64_t blocks) {
@@ -35,27 +29,29 @@ void forward(
   using A = accumulator_t<S, T>;
   constexpr int kWidest = widest<S, T>();
   constexpr const char* op = "cosine_distance";
-  const Sizes sizes = sizes_of(student);
+  const Sizes all = sizes_of(student);
   const Strides s = strides_of(student), t = strides_of(teacher);
   const S* from_s = static_cast<const S*>(student.const_data_ptr());
   const T* from_t = static_cast<const T*>(teacher.const_data_ptr());
   A* to = distance.mutable_data_ptr<A>();
   A* sums = statistics.mutable_data_ptr<A>();
-  if (channels_adjacent(s, sizes) && channels_adjacent(t, sizes)) {
-    const bool packed = sizes.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
+  if (channels_adjacent(s, all) && channels_adjacent(t, all)) {
+    const bool packed = all.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
                         packs_of_channels<T, kWidest>(teacher, t);
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
-      const int lanes = lanes_for(sizes.channels, kCount);
-      launch(op, device, launch_by_channels(sizes, lanes), kernels::forward_by_channels<S, T, kCount>, from_s, s, from_t,
+      const int lanes = lanes_for(all.channels, kCount);
+      const Sizes sizes = kernels::in_blocks_of(kernels::kThreads / lanes, all);
+      launch(op, device, launch_of(sizes, dim3(kernels::kThreads)), kernels::forward_by_channels<S, T, kCount>, from_s, s, from_t,
              t, sizes, lanes, eps, to, sums);
     });
   } else {
-    const bool packed = sizes.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
+    const bool packed = all.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
                         packs_of_pixels<T, kWidest>(teacher, t);
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
-      Launch shape = launch_by_pixels(sizes, kCount);
+      const Sizes sizes = kernels::in_blocks_of(gpu::kWarp * kCount, all);
+      Launch shape = launch_of(sizes, dim3(gpu::kWarp, kernels::kSlices));
       shape.shared = kernels::shared_bytes<A, kCount>();
       launch(op, device, shape, kernels::forward_by_pixels<S, T, kCount>, from_s, s, from_t, t, sizes, eps, to, sums);
     });
@@ -69,28 +65,30 @@ void backward(
   using A = accumulator_t<S, T>;
   constexpr int kWidest = widest<S, T>();
   constexpr const char* op = "cosine_distance_backward";
-  const Sizes sizes = sizes_of(student);
+  const Sizes all = sizes_of(student);
   const Strides g = strides_of(grad), s = strides_of(student), t = strides_of(teacher), o = strides_of(out);
   const A* from_g = grad.const_data_ptr<A>();
   const S* from_s = static_cast<const S*>(student.const_data_ptr());
   const T* from_t = static_cast<const T*>(teacher.const_data_ptr());
   const A* sums = statistics.const_data_ptr<A>();
   S* to = static_cast<S*>(out.mutable_data_ptr());
-  if (channels_adjacent(s, sizes) && channels_adjacent(t, sizes) && channels_adjacent(o, sizes)) {
-    const bool packed = sizes.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
+  if (channels_adjacent(s, all) && channels_adjacent(t, all) && channels_adjacent(o, all)) {
+    const bool packed = all.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
                         packs_of_channels<T, kWidest>(teacher, t) && packs_of_channels<S, kWidest>(out, o);
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
-      const int lanes = lanes_for(sizes.channels, kCount);
-      launch(op, device, launch_by_channels(sizes, lanes), kernels::backward_by_channels<S, T, kCount>, from_g, g, from_s,
+      const int lanes = lanes_for(all.channels, kCount);
+      const Sizes sizes = kernels::in_blocks_of(kernels::kThreads / lanes, all);
+      launch(op, device, launch_of(sizes, dim3(kernels::kThreads)), kernels::backward_by_channels<S, T, kCount>, from_g, g, from_s,
              s, from_t, t, sums, sizes, lanes, eps, to, o);
     });
   } else {
-    const bool packed = sizes.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
+    const bool packed = all.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
                         packs_of_pixels<T, kWidest>(teacher, t) && packs_of_pixels<S, kWidest>(out, o);
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
-      Launch shape = launch_by_pixels(sizes, kCount);
+      const Sizes sizes = kernels::in_blocks_of(gpu::kWarp * kCount, all);
+      Launch shape = launch_of(sizes, dim3(gpu::kWarp, kernels::kSlices));
       shape.parts = parts_for(sizes, shape.blocks);
       launch(op, device, shape, kernels::backward_by_pixels<S, T, kCount>, from_g, g, from_s, s, from_t, t, sums, sizes,
              eps, to, o);

@@ -54,7 +54,7 @@ void loss_and_gradient(
   using A = accumulator_t<S, T>;
   constexpr int kWidest = widest<S, T>();
   constexpr const char* op = "cosine_loss";
-  const Sizes sizes = sizes_of(student);
+  const Sizes all = sizes_of(student);
   const Strides s = strides_of(student), t = strides_of(teacher), o = gradient ? strides_of(*gradient) : Strides{};
   const S* from_s = static_cast<const S*>(student.const_data_ptr());
   const T* from_t = static_cast<const T*>(teacher.const_data_ptr());
@@ -62,26 +62,28 @@ void loss_and_gradient(
   Tensor memory;
   A* partials = nullptr;
   Launch shape;
-  if (channels_adjacent(s, sizes) && channels_adjacent(t, sizes) && (!gradient || channels_adjacent(o, sizes))) {
-    const bool packed = sizes.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
+  if (channels_adjacent(s, all) && channels_adjacent(t, all) && (!gradient || channels_adjacent(o, all))) {
+    const bool packed = all.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
                         packs_of_channels<T, kWidest>(teacher, t) &&
                         (!gradient || packs_of_channels<S, kWidest>(*gradient, o));
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
-      const int lanes = lanes_for(sizes.channels, kCount);
-      shape = {divide_up(sizes.batch * sizes.pixels, kernels::kThreads / lanes), 1, dim3(kernels::kThreads)};
+      const int lanes = lanes_for(all.channels, kCount);
+      const Sizes sizes = kernels::in_blocks_of(kernels::kThreads / lanes, all);
+      shape = {sizes.batch * sizes.blocks, 1, dim3(kernels::kThreads)};
       partials = partials_for<A>(student, shape, memory);
       launch(op, device, shape, kernels::loss_by_channels<S, T, kCount>, from_s, s, from_t, t, sizes, lanes, eps, scale,
              to, o, partials);
     });
   } else {
-    const bool packed = sizes.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
+    const bool packed = all.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
                         packs_of_pixels<T, kWidest>(teacher, t) &&
                         (!gradient || packs_of_pixels<S, kWidest>(*gradient, o));
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
-      const kernels::LossTile<S, T> tile = tile_for<S, T, kCount>(sizes, gradient != nullptr);
-      shape = {sizes.batch * divide_up(sizes.pixels, tile.pixels), 1, dim3(kernels::kThreads),
+      const kernels::LossTile<S, T> tile = tile_for<S, T, kCount>(all, gradient != nullptr);
+      const Sizes sizes = kernels::in_blocks_of(tile.pixels, all);
+      shape = {sizes.batch * sizes.blocks, 1, dim3(kernels::kThreads),
                static_cast<size_t>(tile.bytes())};
       partials = partials_for<A>(student, shape, memory);
       launch(op, device, shape, kernels::loss_by_pixels<S, T, kCount>, from_s, s, from_t, t, sizes, tile, eps, scale, to,

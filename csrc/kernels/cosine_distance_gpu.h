@@ -16,7 +16,25 @@ constexpr int kThreads = kWarp * kSlices;
 
 struct Sizes {
   int64_t batch, channels, pixels;
+  int64_t blocks = 0;  // that share out the pixels of an image; see in_blocks_of
 };
+
+// The sizes of a launch whose blocks have `pixels` pixels of one image each. The number of blocks comes with them because a
+// GPU has no 64-bit division: it would be a call, with a stack.
+inline Sizes in_blocks_of(int64_t pixels, Sizes sizes) {
+  sizes.blocks = (sizes.pixels + pixels - 1) / pixels;
+  return sizes;
+}
+
+// The image of this block, and the first pixel there.
+struct Place {
+  int64_t image, pixel;
+};
+
+__device__ inline Place place_of_block(const Sizes& sizes, int pixels) {
+  const unsigned blocks = static_cast<unsigned>(sizes.blocks);  // a launch has fewer than 2^31
+  return {blockIdx.x / blocks, static_cast<int64_t>(blockIdx.x % blocks) * pixels};
+}
 
 // In elements; the rows of an image join, so that one stride leads from pixel to pixel.
 struct Strides {
@@ -38,8 +56,8 @@ __global__ void __launch_bounds__(kThreads) forward_by_pixels(
   using A = accumulator_t<S, T>;
   SKT_DYNAMIC_SHARED(A, shared);  // [kSlices][3][kWarp * Count]
   constexpr int kTile = kWarp * Count;
-  const int64_t tiles = (sizes.pixels + kTile - 1) / kTile;
-  const int64_t n = blockIdx.x / tiles, tile = blockIdx.x % tiles * kTile;
+  const Place at = place_of_block(sizes, kTile);
+  const int64_t n = at.image, tile = at.pixel;
   const int lane = threadIdx.x, slice = threadIdx.y;
   const int64_t first = tile + lane * Count;
 
@@ -86,9 +104,9 @@ __global__ void __launch_bounds__(kThreads) backward_by_pixels(
     accumulator_t<S, T> eps, S* __restrict__ out, Strides o) {
   using A = accumulator_t<S, T>;
   constexpr int kTile = kWarp * Count;
-  const int64_t tiles = (sizes.pixels + kTile - 1) / kTile;
-  const int64_t n = blockIdx.x / tiles;
-  const int64_t first = blockIdx.x % tiles * kTile + threadIdx.x * Count;
+  const Place at = place_of_block(sizes, kTile);
+  const int64_t n = at.image;
+  const int64_t first = at.pixel + threadIdx.x * Count;
   if (first >= sizes.pixels) return;
 
   Coefficients<A> scale[Count];
@@ -120,7 +138,7 @@ __global__ void __launch_bounds__(kThreads) backward_by_pixels(
   }
 }
 
-// Block (kThreads); `lanes` threads, a power of two up to a warp, for each pixel of the batch. Channel strides are 1; with
+// Block (kThreads); `lanes` threads, a power of two up to a warp, for each pixel of an image. Channel strides are 1; with
 // Count > 1 all pointers, strides and the number of channels are divisible by Count.
 template <class S, class T, int Count>
 __global__ void __launch_bounds__(kThreads) forward_by_channels(
@@ -128,9 +146,9 @@ __global__ void __launch_bounds__(kThreads) forward_by_channels(
     accumulator_t<S, T> eps, accumulator_t<S, T>* __restrict__ distance, accumulator_t<S, T>* __restrict__ statistics) {
   using A = accumulator_t<S, T>;
   const int lane = threadIdx.x % lanes;
-  const int64_t pixel = blockIdx.x * static_cast<int64_t>(kThreads / lanes) + threadIdx.x / lanes;
-  const bool active = pixel < sizes.batch * sizes.pixels;  // all lanes of a warp stay, to take part in the shuffles
-  const int64_t n = active ? pixel / sizes.pixels : 0, p = active ? pixel % sizes.pixels : 0;
+  const Place at = place_of_block(sizes, kThreads / lanes);
+  const int64_t n = at.image, p = at.pixel + threadIdx.x / lanes;
+  const bool active = p < sizes.pixels;  // all lanes of a warp stay, to take part in the shuffles
 
   A sums[3] = {};
   if (active) {
@@ -156,7 +174,7 @@ __global__ void __launch_bounds__(kThreads) forward_by_channels(
   if (!active || lane != 0) return;
 #pragma unroll
   for (int k = 0; k < 3; ++k) statistics[(n * 3 + k) * sizes.pixels + p] = sums[k];
-  distance[pixel] = distance_of(sums[0], sums[1], sums[2], eps);
+  distance[n * sizes.pixels + p] = distance_of(sums[0], sums[1], sums[2], eps);
 }
 
 // As forward_by_channels; out has a channel stride of 1 as well.
@@ -167,9 +185,9 @@ __global__ void __launch_bounds__(kThreads) backward_by_channels(
     accumulator_t<S, T> eps, S* __restrict__ out, Strides o) {
   using A = accumulator_t<S, T>;
   const int lane = threadIdx.x % lanes;
-  const int64_t pixel = blockIdx.x * static_cast<int64_t>(kThreads / lanes) + threadIdx.x / lanes;
-  if (pixel >= sizes.batch * sizes.pixels) return;
-  const int64_t n = pixel / sizes.pixels, p = pixel % sizes.pixels;
+  const Place at = place_of_block(sizes, kThreads / lanes);
+  const int64_t n = at.image, p = at.pixel + threadIdx.x / lanes;
+  if (p >= sizes.pixels) return;
 
   const A* rows = statistics + n * 3 * sizes.pixels + p;
   const Coefficients<A> scale =

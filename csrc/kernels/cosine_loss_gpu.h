@@ -75,8 +75,8 @@ __global__ void __launch_bounds__(kThreads) loss_by_pixels(
   A* block_coefficients = reinterpret_cast<A*>(shared + tile.coefficients());
 
   const int thread = threadIdx.x, lanes = tile.pixels / Count;
-  const int64_t tiles = (sizes.pixels + tile.pixels - 1) / tile.pixels;
-  const int64_t n = blockIdx.x / tiles, first = blockIdx.x % tiles * tile.pixels;
+  const Place at = place_of_block(sizes, tile.pixels);
+  const int64_t n = at.image, first = at.pixel;
   const int column = thread % lanes * Count, slice = thread / lanes, slices = kThreads / lanes;
   const bool active = first + column < sizes.pixels;
 
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kThreads) loss_by_pixels(
   }
 }
 
-// Block (kThreads); `lanes` threads, a power of two up to a warp, for each pixel of the batch. Channel strides are 1; with
+// Block (kThreads); `lanes` threads, a power of two up to a warp, for each pixel of an image. Channel strides are 1; with
 // Count > 1 all pointers, strides and the number of channels are divisible by Count. `out` may be null.
 template <class S, class T, int Count>
 __global__ void __launch_bounds__(kThreads) loss_by_channels(
@@ -167,9 +167,9 @@ __global__ void __launch_bounds__(kThreads) loss_by_channels(
   using A = accumulator_t<S, T>;
   SKT_STATIC_SHARED(A, of_warps, kWarps);
   const int lane = threadIdx.x % lanes;
-  const int64_t pixel = blockIdx.x * static_cast<int64_t>(kThreads / lanes) + threadIdx.x / lanes;
-  const bool active = pixel < sizes.batch * sizes.pixels;
-  const int64_t n = active ? pixel / sizes.pixels : 0, p = active ? pixel % sizes.pixels : 0;
+  const Place at = place_of_block(sizes, kThreads / lanes);
+  const int64_t n = at.image, p = at.pixel + threadIdx.x / lanes;
+  const bool active = p < sizes.pixels;
   const int64_t channels = active ? sizes.channels : 0, step = lanes * Count, first = lane * Count;
   const S* from_s = student + n * s.image + p * s.pixel;
   const T* from_t = teacher + n * t.image + p * t.pixel;

@@ -7,7 +7,6 @@
 using namespace skt;
 namespace kernels = gpu::cosine;
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 inline kernels::Strides strides_of(bool by_channels, kernels::Sizes sizes) {
   const int64_t image = sizes.channels * sizes.pixels;

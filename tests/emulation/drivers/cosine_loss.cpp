@@ -9,8 +9,8 @@ extern "C" const char* loss(
     int64_t by_channels, int64_t packed, int64_t lanes, int64_t held, int64_t student_type, const void* student,
     int64_t teacher_type, const void* teacher, int64_t batch, int64_t channels, int64_t pixels, double eps, double scale,
     void* loss, void* gradient) {
-  const kernels::Sizes sizes{batch, channels, pixels};
-  const kernels::Strides strides = strides_of(by_channels, sizes);
+  const kernels::Sizes all{batch, channels, pixels};
+  const kernels::Strides strides = strides_of(by_channels, all);
   return emulation::guarded([&] {
     visit_mix(student_type, teacher_type, packed, [&](auto s, auto t, auto count) {
       using S = decltype(s);
@@ -21,8 +21,8 @@ extern "C" const char* loss(
       const T* from_t = static_cast<const T*>(teacher);
       S* to = static_cast<S*>(gradient);
       const kernels::LossTile<S, T> tile{static_cast<int>(lanes * kCount), static_cast<int>(held)};
-      const int64_t blocks = by_channels ? divide_up(batch * pixels, kernels::kThreads / lanes)
-                                         : batch * divide_up(pixels, tile.pixels);
+      const kernels::Sizes sizes = kernels::in_blocks_of(by_channels ? kernels::kThreads / lanes : tile.pixels, all);
+      const int64_t blocks = batch * sizes.blocks;
       std::vector<A> partials(blocks);
       if (by_channels) {
         emulation::launch(blocks, kernels::kThreads, 0, kernels::loss_by_channels<S, T, kCount>, from_s, strides, from_t,
