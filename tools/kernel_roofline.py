@@ -44,13 +44,18 @@ class Work:
 
 @dataclass(frozen=True)
 class Feature:
-    """(batch, channels, height, width) of elements of `size` bytes; sums and statistics are float32."""
+    """(batch, channels, height, width) of elements of `size` bytes; sums, statistics and packed rows are float32.
+
+    The student's own feature, before its embedding, has a quarter of the channels; `window` brings the feature to the
+    size of the smallest one.
+    """
 
     batch: int
     channels: int
     height: int
     width: int
     size: int
+    window: int
 
     @property
     def pixels(self) -> int:
@@ -59,6 +64,11 @@ class Feature:
     @property
     def bytes(self) -> int:
         return self.pixels * self.channels * self.size
+
+    @property
+    def cells(self) -> int:
+        """Elements of the feature once it is pooled."""
+        return self.batch * self.channels * -(-self.height // self.window) * -(-self.width // self.window)
 
 
 GPUS = (
@@ -95,16 +105,55 @@ def rescale(x: Feature) -> Work:
     return Work(2 * x.bytes, 2 * x.bytes, x.pixels * x.channels)
 
 
-KERNELS: dict[str, Callable[[Feature], Work]] = {
+def embedded_distance(x: Feature) -> Work:
+    """Student and teacher read; pooled maxima, their offsets and three statistics of every pixel written."""
+    least = x.bytes * 5 // 4 + 5 * x.cells
+    return Work(
+        least + 3 * 4 * x.pixels, least, x.pixels * (2 * x.channels * x.channels // 4 + 6 * x.channels)
+    )
+
+
+def embedded_distance_backward(x: Feature) -> Work:
+    """The same read again with the pooled gradient; the student's gradient written; three products."""
+    least = x.bytes * 6 // 4 + 5 * x.cells
+    return Work(
+        least + 3 * 4 * x.pixels, least, x.pixels * (6 * x.channels * x.channels // 4 + 6 * x.channels)
+    )
+
+
+def pool_and_pack(x: Feature) -> Work:
+    """The teacher's feature read, its maxima written, normalised in a second pass over them."""
+    least = x.bytes + 4 * x.cells
+    return Work(least + 2 * 4 * x.cells, least, x.pixels * x.channels)
+
+
+OF_EACH_FEATURE: dict[str, Callable[[Feature], Work]] = {
     "cosine_loss, gradient included": cosine_loss,
     "cosine_distance": cosine_distance_forward,
     "cosine_distance_backward": cosine_distance_backward,
     "rescale_": rescale,
+    "embedded_distance": embedded_distance,
+    "embedded_distance_backward": embedded_distance_backward,
+    "pool_and_pack, teacher": pool_and_pack,
 }
 
 
+def dense_fsp(maps: list[Feature], backward: bool) -> Work:
+    """Two products of every pair of features, float32 without tensor cores; operands and (C, C) matrix once.
+
+    Forward reads the packed rows of teacher and student; backward reads the student's and writes their gradient.
+    """
+    channels = [x.channels for x in maps] + [1]  # the density map is the last feature
+    total, cells = sum(channels), maps[-1].cells // maps[-1].channels
+    pairs = (total**2 - sum(count**2 for count in channels)) // 2
+    least = 2 * 4 * total * cells + 4 * maps[-1].batch * total**2
+    # 11 parts of 48 whole tiles, written and read: what 132 multiprocessors get (docs/kernels/dense-fsp.md).
+    partial_tiles = 0 if backward else 2 * 4 * 11 * 48 * 128**2 * maps[-1].batch
+    return Work(least + partial_tiles, least, 4 * pairs * cells)
+
+
 def features(height: int, width: int, batch: int, size: int) -> list[Feature]:
-    return [Feature(batch, c, -(-height // by), -(-width // by), size) for c, by in RELEASED_PROFILE]
+    return [Feature(batch, c, -(-height // by), -(-width // by), size, 8 // by) for c, by in RELEASED_PROFILE]
 
 
 def main() -> None:
@@ -124,11 +173,14 @@ def main() -> None:
         f"{options.image} image, batch {options.batch}, {options.bytes} bytes an element; a lower bound, not a claim.\n"
     )
     print(f"{'kernel':34}{'MB':>8}{'x least':>9}{'Mflop':>8}" + "".join(f"{gpu.name:>16}" for gpu in GPUS))
-    for name, work_of in KERNELS.items():
-        total = sum((work_of(x) for x in maps), Work(0, 0, 0))
+    works = {name: [work_of(x) for x in maps] for name, work_of in OF_EACH_FEATURE.items()}
+    works["dense_fsp_distance"] = [dense_fsp(maps, backward=False)]
+    works["dense_fsp_distance_backward"] = [dense_fsp(maps, backward=True)]
+    for name, parts in works.items():
+        total = sum(parts, Work(0, 0, 0))
         print(
             f"{name:34}{total.bytes / 1e6:8.1f}{total.bytes / total.least_bytes:9.2f}{total.operations / 1e6:8.0f}"
-            + "".join(f"{sum(gpu.microseconds(work_of(x)) for x in maps):16.0f}" for gpu in GPUS)
+            + "".join(f"{sum(map(gpu.microseconds, parts)):16.0f}" for gpu in GPUS)
         )
 
 
