@@ -101,12 +101,16 @@ def product_precision(*features: Tensor) -> str:
     Half features lose nothing in half products, which are summed in float32. On the CPU, where torch's half
     products round their results too, and for float64, nothing is rounded.
     """
-    dtypes = {feature.dtype for feature in features}
     if features[0].device.type != "cuda" or accumulation_dtype(*features) == torch.float64:
         return "float32"
-    if dtypes == {torch.bfloat16}:
+    if all(feature.dtype == torch.bfloat16 for feature in features):
         return "bfloat16"
-    if dtypes == {torch.float16}:
+    if all(feature.dtype == torch.float16 for feature in features):
         return "float16"
-    choice = torch.get_float32_matmul_precision()
-    return {"highest": "float32", "high": "tf32", "medium": "bfloat16"}[choice]
+    return {"highest": "float32", "high": "tf32", "medium": "bfloat16"}[_torch_precision()]
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _torch_precision() -> str:
+    """torch.get_float32_matmul_precision, which torch.compile cannot trace: it is asked when a graph is compiled."""
+    return torch.get_float32_matmul_precision()
