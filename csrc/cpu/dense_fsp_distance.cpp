@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../kernels/dense_fsp_cpu.h"
+#include "../kernels/large_memory.h"
 #include "skt/dense_fsp_distance_checks.h"
 #include "skt/dispatch.h"
 #include "skt/parallel.h"
@@ -111,6 +112,7 @@ Tensor dense_fsp_distance_backward(
     const T* from = dense.const_data_ptr<T>();
     const T* weight = grad.const_data_ptr<T>();
     T* to = weighted.mutable_data_ptr<T>();
+    advise_large_pages(grad_student.mutable_data_ptr(), grad_student.numel() * static_cast<int64_t>(sizeof(T)));
     const int64_t stride = grad.stride(0);
     parallel_over(batch * total, total, [&](int64_t first, int64_t last) {
       for (int64_t row = first; row < last; ++row) {

@@ -37,12 +37,10 @@ struct Best {
 };
 
 // Whether a value replaces the best so far: of equal ones the smaller offset does, of NaNs the larger one, in any order.
-// The bits of the comparisons as numbers: with && or bool the loop below would branch and not be vector code.
 template <class T>
 SKT_INLINE bool replaces(T value, int32_t offset, T best, int32_t winner) {
-  const int32_t larger = value > best, equal = value == best, before = offset < winner, after = offset > winner;
-  const int32_t nan = value != value, number = best == best;
-  return (larger | (equal & before) | (nan & (number | after))) != 0;
+  return (value > best) | ((value == best) & (offset < winner)) |
+         ((value != value) & ((best == best) | (offset > winner)));
 }
 
 // Groups of `step` neighbours to one.
@@ -67,6 +65,7 @@ template <class T>
 SKT_INLINE void join_pairs(
     const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT winner, int64_t pairs, T* SKT_RESTRICT best,
     int32_t* SKT_RESTRICT best_winner) {
+#pragma omp simd
   for (int64_t i = 0; i < pairs; ++i) {
     const T left = value[2 * i], right = value[2 * i + 1];
     const int32_t left_offset = winner[2 * i], right_offset = winner[2 * i + 1];
@@ -106,6 +105,7 @@ template <int kColumns, class T>
 SKT_INLINE void keep_largest_of(
     const T* SKT_RESTRICT pixel, int64_t stride, int32_t label, int64_t count, T* SKT_RESTRICT best,
     int32_t* SKT_RESTRICT winner) {
+#pragma omp simd  // or the case of one column would branch
   for (int64_t c = 0; c < count; ++c) {
     T b = best[c];
     int32_t w = winner[c];
