@@ -36,7 +36,8 @@ struct Best {
   int32_t* winner;
 };
 
-// Whether a value replaces the best so far: of equal ones the smaller offset does, of NaNs the larger one, in any order.
+// Whether a value replaces the best so far: of equal ones that with the smaller offset does, of NaNs the larger, in any
+// order.
 template <class T>
 SKT_INLINE bool replaces(T value, int32_t offset, T best, int32_t winner) {
   return (value > best) | ((value == best) & (offset < winner)) |
@@ -75,8 +76,8 @@ SKT_INLINE void join_pairs(
   }
 }
 
-// `count` columns to one value a window, in one of the two buffers, which hold whole windows. On entry winner is the row in
-// which a column has its maximum; column[i] = i % kernel_w. Halving the windows is vector code, whatever their width.
+// `count` columns to one value a window, in one of the two buffers, which hold whole windows. On entry winner is the row
+// in which a column has its maximum; column[i] = i % kernel_w. Even widths are halved, which is vector code.
 template <class T>
 SKT_INLINE Best<T> reduce_columns_body(
     Best<T> columns, Best<T> spare, const int32_t* column, int64_t count, int64_t kernel_w) {
@@ -198,7 +199,8 @@ class WindowRow {
 
   // rows x columns pixels, rows `stride` apart. The result lasts until the next call.
   Best<T> reduce(const T* pixels, int64_t stride, int64_t rows, int64_t columns) {
-    reduce_window({pixels, 1, rows, 0, stride, 0}, columns, value_.data(), winner_.data());  // a row's pixels as channels
+    // One window of a single column, whose channels are the pixels of a row.
+    reduce_window({pixels, 1, rows, 0, stride, 0}, columns, value_.data(), winner_.data());
     return reduce_columns({value_.data(), winner_.data()}, {spare_value_.data(), spare_winner_.data()}, column_.data(),
                           columns, kernel_w_);
   }
