@@ -233,9 +233,8 @@ void forward_by_pixels(
         widen_row(input.storage, input.data, pixel + row * input.stride_h, input.stride_w, columns,
                   scratch.data() + row * chunk);
       }
-      const Best<T> best = in_place ? windows_of.reduce(static_cast<const T*>(input.data) + pixel, input.stride_h, rows,
-                                                        columns)
-                                    : windows_of.reduce(scratch.data(), chunk, rows, columns);
+      const T* pixels = in_place ? static_cast<const T*>(input.data) + pixel : scratch.data();
+      const Best<T> best = windows_of.reduce(pixels, in_place ? input.stride_h : chunk, rows, columns);
       const int64_t windows = (columns + problem.kernel_w - 1) / problem.kernel_w;
       const int64_t to = item * problem.out_width() + left / problem.kernel_w;
       narrow_row(output.storage, best.value, windows, output.data, to, 1);
