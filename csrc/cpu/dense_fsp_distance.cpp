@@ -1,16 +1,18 @@
-// The Gram matrices come from torch's own matrix product: each feature's channels against those of all features that
-// follow it, the upper block triangle. Narrow features share a call, for a product of few rows runs at half the rate; what
-// such a call computes below the diagonal is not used. The rest is one pass over the products.
+// The Gram matrices come from torch's own matrix product: halves of the list of features against each other, which
+// cover the upper block triangle. The rest is one pass over the products.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <array>
+#include <cstdlib>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "../kernels/dense_fsp_cpu.h"
+#include "../kernels/large_memory.h"
 #include "skt/dense_fsp_distance_checks.h"
 #include "skt/dispatch.h"
 #include "skt/parallel.h"
@@ -20,14 +22,33 @@ namespace {
 
 using dense_fsp::Block;
 
+// Rectangles that cover the pairs of features [first, last), the first of which starts at channel `start`: its products
+// are those of two halves of about as many channels each, then those within either half. Halves make products of many
+// rows and columns; a strip for each feature would have few rows, and 64 rows run at three quarters of the rate of 512.
+void add_halves(
+    const std::vector<int64_t>& channels, size_t first, size_t last, int64_t start, std::vector<Block>& blocks) {
+  if (last - first < 2) return;
+  const int64_t total = std::accumulate(channels.begin() + first, channels.begin() + last, int64_t{0});
+  size_t middle = first + 1;
+  int64_t left = channels[first];
+  while (middle + 1 < last && std::abs(total - 2 * (left + channels[middle])) <= std::abs(total - 2 * left)) {
+    left += channels[middle++];
+  }
+  blocks.push_back({start, left, start + left, total - left});
+  add_halves(channels, first, middle, start, blocks);
+  add_halves(channels, middle, last, start + left, blocks);
+}
+
+// The upper block triangle, or the blocks next to its diagonal. No two rectangles overlap.
 std::vector<Block> blocks_of(const std::vector<int64_t>& channels, bool adjacent) {
   std::vector<Block> blocks;
-  int64_t row = 0, total = 0;
-  for (const int64_t count : channels) total += count;
-  for (size_t i = 0; i + 1 < channels.size(); ++i) {
-    const int64_t column = row + channels[i];
-    blocks.push_back({row, channels[i], column, adjacent ? channels[i + 1] : total - column});
-    row = column;
+  if (!adjacent) {
+    add_halves(channels, 0, channels.size(), 0, blocks);
+    return blocks;
+  }
+  int64_t row = 0;
+  for (size_t i = 0; i + 1 < channels.size(); row += channels[i++]) {
+    blocks.push_back({row, channels[i], row + channels[i], channels[i + 1]});
   }
   return blocks;
 }
@@ -48,29 +69,6 @@ Tensor products(const Tensor& features, const Block& block) {  // (N, C, P) -> (
   return out;
 }
 
-// Blocks that one product covers: their rows against the columns of the first.
-struct Call {
-  std::vector<Block> blocks;
-  Block whole;
-};
-
-std::vector<Call> calls_for(const std::vector<Block>& blocks) {
-  constexpr int64_t kRows = 256;
-  std::vector<Call> calls;
-  for (const Block& block : blocks) {
-    const int64_t end = block.column + block.columns;
-    const bool joins = !calls.empty() && calls.back().whole.rows + block.rows <= kRows &&
-                       calls.back().whole.column + calls.back().whole.columns == end;
-    if (joins) {
-      calls.back().whole.rows += block.rows;
-      calls.back().blocks.push_back(block);
-    } else {
-      calls.push_back({{block}, block});
-    }
-  }
-  return calls;
-}
-
 std::tuple<Tensor, Tensor> dense_fsp_distance(
     const Tensor& student, const Tensor& teacher, std::vector<int64_t> channels, bool adjacent, std::string precision) {
   check_dense_fsp_distance(student, teacher, channels, precision);
@@ -81,23 +79,18 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(
   visit_accumulator(student.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     T* all = difference.mutable_data_ptr<T>();
-    for (const Call& call : calls_for(blocks_of(channels, adjacent))) {
-      const Tensor of_teacher = products(teacher, call.whole), of_student = products(student, call.whole);
-      const int64_t stride = call.whole.columns;
-      for (const Block& block : call.blocks) {
-        std::vector<double> of_tile(batch * block.tiles());
-        parallel_over(batch * block.tiles(), dense_fsp::kTile * block.columns, [&](int64_t first, int64_t last) {
-          for (int64_t item = first; item < last; ++item) {
-            const int64_t n = item / block.tiles();
-            const int64_t offset = n * call.whole.rows * stride + (block.row - call.whole.row) * stride +
-                                   (block.column - call.whole.column);
-            of_tile[item] = dense_fsp::finish_tile(
-                of_teacher.const_data_ptr<T>() + offset, of_student.const_data_ptr<T>() + offset, stride, block,
-                item % block.tiles(), positions, total, all + n * total * total);
-          }
-        });
-        for (int64_t item = 0; item < batch * block.tiles(); ++item) sums[item / block.tiles()] += of_tile[item];
-      }
+    for (const Block& block : blocks_of(channels, adjacent)) {
+      const Tensor of_teacher = products(teacher, block), of_student = products(student, block);
+      const T *t = of_teacher.const_data_ptr<T>(), *s = of_student.const_data_ptr<T>();
+      std::vector<double> of_tile(batch * block.tiles());
+      parallel_over(batch * block.tiles(), dense_fsp::kTile * block.columns, [&](int64_t first, int64_t last) {
+        for (int64_t item = first; item < last; ++item) {
+          const int64_t n = item / block.tiles(), offset = n * block.rows * block.columns;
+          of_tile[item] = dense_fsp::finish_tile(t + offset, s + offset, block, item % block.tiles(), positions, total,
+                                                 all + n * total * total);
+        }
+      });
+      for (int64_t item = 0; item < batch * block.tiles(); ++item) sums[item / block.tiles()] += of_tile[item];
     }
     T* out = distance.mutable_data_ptr<T>();
     for (int64_t n = 0; n < batch; ++n) out[n] = static_cast<T>(sums[n]);
@@ -119,6 +112,7 @@ Tensor dense_fsp_distance_backward(
     const T* from = dense.const_data_ptr<T>();
     const T* weight = grad.const_data_ptr<T>();
     T* to = weighted.mutable_data_ptr<T>();
+    advise_large_pages(grad_student.mutable_data_ptr(), grad_student.numel() * static_cast<int64_t>(sizeof(T)));
     const int64_t stride = grad.stride(0);
     parallel_over(batch * total, total, [&](int64_t first, int64_t last) {
       for (int64_t row = first; row < last; ++row) {

@@ -4,6 +4,7 @@
 
 #include <tuple>
 
+#include "../kernels/large_memory.h"
 #include "../kernels/max_pool_cpu.h"
 #include "skt/dispatch.h"
 #include "skt/layout.h"
@@ -56,6 +57,7 @@ Tensor max_pool_resize_backward(
   const Tensor winners = torch::stable::contiguous(argmax, format);
   Tensor out = empty_on_device_of(grad, {problem.batch, problem.channels, height, width}, grad.scalar_type(), format);
   if (out.numel() == 0) return out;
+  advise_large_pages(out.mutable_data_ptr(), out.numel() * bytes_of(storage_of(grad)));
 
   const bool by_channels = format == MemoryFormat::ChannelsLast;
   const int64_t items = problem.batch * (by_channels ? height : problem.channels * problem.out_height());

@@ -26,7 +26,7 @@ max_pool::Problem problem_of(const Tensor& feature, const std::vector<int64_t>& 
 std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(
     std::vector<Tensor> features, std::vector<int64_t> kernels, bool normalize, bool with_argmax) {
   const PackedSizes sizes = check_pool_and_pack(features, kernels);
-  const int64_t positions = sizes.height * sizes.width, rows = sizes.batch * sizes.channels;
+  const int64_t positions = sizes.height * sizes.width;
   const ScalarType accumulator = accumulator_of(features);
   const std::vector<int64_t> shape{sizes.batch, sizes.channels, positions}, none{0};
   Tensor packed = torch::stable::new_empty(features[0], shape, accumulator);
@@ -38,24 +38,29 @@ std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(
     T* out = packed.mutable_data_ptr<T>();
     uint8_t* winners = with_argmax ? argmax.mutable_data_ptr<uint8_t>() : nullptr;
     advise_large_pages(out, packed.numel() * static_cast<int64_t>(sizeof(T)));
+    T* inverse = normalize ? inverse_deviation.mutable_data_ptr<T>() : nullptr;
     Place place{sizes.channels, 0};
     for (size_t i = 0; i < features.size(); ++i) {
       const max_pool::Problem problem = problem_of(features[i], kernels, i);
       const FeatureMap map = feature_map(features[i]);
-      const bool bands = pool_and_pack::by_channels(problem, map);
-      const auto kernel = bands ? pool_and_pack::pool_bands<T> : pool_and_pack::pool_planes<T>;
-      parallel_over(problem.batch * (bands ? problem.out_height() : problem.channels),
-                    problem.width * (bands ? problem.kernel_h * problem.channels : problem.height),
-                    [&](int64_t first, int64_t last) { kernel(map, problem, place, first, last, out, winners); });
+      const int64_t planes = problem.batch * problem.channels;
+      if (pool_and_pack::by_channels(problem, map)) {
+        parallel_over(problem.batch * problem.out_height(), problem.width * problem.kernel_h * problem.channels,
+                      [&](int64_t first, int64_t last) {
+                        pool_and_pack::pool_bands<T>(map, problem, place, first, last, out, winners);
+                      });
+        if (normalize) {
+          parallel_over(planes, positions, [&](int64_t first, int64_t last) {
+            pool_and_pack::normalize_planes(problem, place, first, last, out, inverse);
+          });
+        }
+      } else {
+        parallel_over(planes, problem.width * problem.height, [&](int64_t first, int64_t last) {
+          pool_and_pack::pool_planes<T>(map, problem, place, first, last, out, winners, inverse);
+        });
+      }
       place.first += problem.channels;
     }
-    if (!normalize) return;
-    T* inverse = inverse_deviation.mutable_data_ptr<T>();
-    parallel_over(rows, positions, [&](int64_t first, int64_t last) {
-      for (int64_t row = first; row < last; ++row) {
-        inverse[row] = pool_and_pack::normalize(out + row * positions, positions);
-      }
-    });
   });
   return {packed, argmax, inverse_deviation};
 }

@@ -10,7 +10,7 @@ namespace skt::dense_fsp {
 
 constexpr int64_t kTile = 64;  // channels: a tile of the transposition stays in the first-level cache
 
-// Products of one feature's channels with those it is compared to: rows x columns of a (C, C) matrix.
+// Products of some features' channels with those of others: rows x columns of a (C, C) matrix.
 struct Block {
   int64_t row, rows, column, columns;
 
@@ -39,16 +39,16 @@ SKT_SIMD double subtract_row(const double* teacher, const double* student, doubl
 }  // namespace
 
 // Rows of one tile: difference = (teacher - student) / positions above the diagonal and mirrored below; returns the sum
-// of its squares. teacher and student hold the block's products, rows `stride` apart; difference is (C, C).
+// of its squares. teacher and student hold the block's products, difference is (C, C).
 template <class T>
 double finish_tile(
-    const T* teacher, const T* student, int64_t stride, const Block& block, int64_t tile, int64_t positions, int64_t total,
+    const T* teacher, const T* student, const Block& block, int64_t tile, int64_t positions, int64_t total,
     T* difference) {
   const int64_t first = tile * kTile, last = std::min(first + kTile, block.rows);
   double sum = 0;
   for (int64_t r = first; r < last; ++r) {
-    sum += subtract_row(teacher + r * stride, student + r * stride, T(1) / static_cast<T>(positions),
-                        block.columns, difference + (block.row + r) * total + block.column);
+    sum += subtract_row(teacher + r * block.columns, student + r * block.columns,
+                        T(1) / static_cast<T>(positions), block.columns, difference + (block.row + r) * total + block.column);
   }
   for (int64_t left = 0; left < block.columns; left += kTile) {
     const int64_t right = std::min(left + kTile, block.columns);

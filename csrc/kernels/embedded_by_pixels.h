@@ -54,6 +54,7 @@ void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T
   const int64_t cells = problem.pooled_height() * problem.pooled_width();
   const int64_t first = tile.top / problem.kernel_h * problem.pooled_width() + tile.left / problem.kernel_w;
   const int64_t windows = (tile.columns + problem.kernel_w - 1) / problem.kernel_w;
+  max_pool::WindowRow<T> windows_of(windows, problem.kernel_w);
   for (int64_t c = 0; c < problem.to; ++c) {
     const T* hidden = work.hidden.data() + c * stride;
     const int64_t to = (tile.n * problem.to + c) * cells + first;
@@ -62,15 +63,9 @@ void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T
       std::fill_n(out.argmax + to, tile.columns, uint8_t{0});
       continue;
     }
-    std::copy_n(hidden, tile.columns, work.best.data());
-    std::fill_n(work.row_of_best.data(), tile.columns, 0);
-    for (int64_t r = 1; r < tile.rows; ++r) {
-      max_pool::keep_larger(hidden + r * tile.columns, static_cast<int32_t>(r), tile.columns, work.best.data(),
-                            work.row_of_best.data());
-    }
-    max_pool::reduce_columns(work.best.data(), work.row_of_best.data(), tile.columns, problem.kernel_w,
-                             out.values + to, work.winner.data());
-    std::copy_n(work.winner.data(), windows, out.argmax + to);
+    const max_pool::Best<T> best = windows_of.reduce(hidden, tile.columns, tile.rows, tile.columns);
+    std::copy_n(best.value, windows, out.values + to);
+    std::copy_n(best.winner, windows, out.argmax + to);
   }
 }
 

@@ -98,7 +98,7 @@ template <class T>
 struct Workspace {
   std::vector<T> student, hidden, gradient, of_student, turned, rows;
   std::vector<T> product, student_square, teacher_square, distance, of_teacher, of_hidden, best;
-  std::vector<int32_t> winner, row_of_best;
+  std::vector<int32_t> winner;
 
   explicit Workspace(const Problem& problem) {
     const int64_t pixels = problem.tile_pixels();
@@ -114,7 +114,6 @@ struct Workspace {
     for (auto* row : {&product, &student_square, &teacher_square, &distance, &of_teacher, &of_hidden}) row->resize(wide);
     best.resize(std::max(wide, problem.to));
     winner.resize(std::max(wide, problem.to));
-    row_of_best.resize(wide);
   }
 };
 

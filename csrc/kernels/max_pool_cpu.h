@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "feature_map.h"
@@ -28,52 +29,76 @@ struct Window {
 
 // ---- loops over contiguous memory --------------------------------------------------------------------------------
 
+// The best values so far of a row of windows (or of their columns), and their offsets inside the window.
 template <class T>
-SKT_INLINE void keep_larger_body(
-    const T* SKT_RESTRICT value, int32_t label, int64_t count, T* SKT_RESTRICT best, int32_t* SKT_RESTRICT winner) {
-  for (int64_t i = 0; i < count; ++i) {
-    const bool wins = (value[i] > best[i]) | (value[i] != value[i]);
-    best[i] = wins ? value[i] : best[i];
-    winner[i] = wins ? label : winner[i];
-  }
+struct Best {
+  T* value;
+  int32_t* winner;
+};
+
+// Whether a value replaces the best so far: of equal ones that with the smaller offset does, of NaNs the larger, in any
+// order.
+template <class T>
+SKT_INLINE bool replaces(T value, int32_t offset, T best, int32_t winner) {
+  return (value > best) | ((value == best) & (offset < winner)) |
+         ((value != value) & ((best == best) | (offset > winner)));
 }
 
-// Reduces `windows` groups of `step` columns to one value each; row[i] is the row in which column i has its maximum.
-// The last group may be cut short at `columns`.
+// Groups of `step` neighbours to one.
 template <class T>
-SKT_INLINE void reduce_columns_body(
-    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT row, int64_t columns, int64_t step, int64_t kernel_w,
-    T* SKT_RESTRICT best, int32_t* SKT_RESTRICT winner) {
-  const auto reduce = [&](int64_t window, int64_t size) {
-    const int64_t first = window * step;
-    T b = value[first];
-    int32_t b_row = row[first], b_column = 0;
-    for (int64_t i = 1; i < size; ++i) {
-      const T v = value[first + i];
-      const int32_t r = row[first + i];
-      const bool nan = v != v, b_nan = b != b;
-      const bool wins = (v > b) | ((v == b) & (r < b_row)) | (nan & (!b_nan | (r >= b_row)));
-      b = wins ? v : b;
-      b_row = wins ? r : b_row;
-      b_column = wins ? static_cast<int32_t>(i) : b_column;
+SKT_INLINE void join_neighbours(
+    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT winner, int64_t groups, int64_t step, T* SKT_RESTRICT best,
+    int32_t* SKT_RESTRICT best_winner) {
+  for (int64_t i = 0; i < groups; ++i) {
+    T b = value[i * step];
+    int32_t w = winner[i * step];
+    for (int64_t k = 1; k < step; ++k) {
+      const bool wins = replaces(value[i * step + k], winner[i * step + k], b, w);
+      b = wins ? value[i * step + k] : b;
+      w = wins ? winner[i * step + k] : w;
     }
-    best[window] = b;
-    winner[window] = b_row * static_cast<int32_t>(kernel_w) + b_column;
-  };
-  const int64_t whole = columns / step;
-  for (int64_t window = 0; window < whole; ++window) reduce(window, step);
-  if (whole * step < columns) reduce(whole, columns - whole * step);
+    best[i] = b;
+    best_winner[i] = w;
+  }
 }
 
 template <class T>
-SKT_INLINE void reduce_columns_any(
-    const T* value, const int32_t* row, int64_t columns, int64_t kernel_w, T* best, int32_t* winner) {
-  switch (kernel_w) {  // the usual steps as constants, for the compiler to unroll
-    case 2: return reduce_columns_body(value, row, columns, 2, 2, best, winner);
-    case 4: return reduce_columns_body(value, row, columns, 4, 4, best, winner);
-    case 8: return reduce_columns_body(value, row, columns, 8, 8, best, winner);
-    default: return reduce_columns_body(value, row, columns, kernel_w, kernel_w, best, winner);
+SKT_INLINE void join_pairs(
+    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT winner, int64_t pairs, T* SKT_RESTRICT best,
+    int32_t* SKT_RESTRICT best_winner) {
+#pragma omp simd
+  for (int64_t i = 0; i < pairs; ++i) {
+    const T left = value[2 * i], right = value[2 * i + 1];
+    const int32_t left_offset = winner[2 * i], right_offset = winner[2 * i + 1];
+    const bool wins = replaces(right, right_offset, left, left_offset);
+    best[i] = wins ? right : left;
+    best_winner[i] = wins ? right_offset : left_offset;
   }
+}
+
+// `count` columns to one value a window, in one of the two buffers, which hold whole windows. On entry winner is the row
+// in which a column has its maximum; column[i] = i % kernel_w. Even widths are halved, which is vector code.
+template <class T>
+SKT_INLINE Best<T> reduce_columns_body(
+    Best<T> columns, Best<T> spare, const int32_t* column, int64_t count, int64_t kernel_w) {
+  for (int64_t i = 0; i < count; ++i) {
+    columns.winner[i] = columns.winner[i] * static_cast<int32_t>(kernel_w) + column[i];
+  }
+  const int64_t windows = (count + kernel_w - 1) / kernel_w;
+  for (int64_t i = count; i < windows * kernel_w; ++i) {  // the last column once more changes no maximum
+    columns.value[i] = columns.value[count - 1];
+    columns.winner[i] = columns.winner[count - 1];
+  }
+  for (int64_t width = kernel_w; width > 1; std::swap(columns, spare)) {
+    if (width % 2 == 0) {
+      width /= 2;
+      join_pairs(columns.value, columns.winner, windows * width, spare.value, spare.winner);
+    } else {
+      join_neighbours(columns.value, columns.winner, windows, width, spare.value, spare.winner);
+      width = 1;
+    }
+  }
+  return columns;
 }
 
 // The next kColumns pixels of a window against the best so far, for each of `count` channels.
@@ -81,6 +106,7 @@ template <int kColumns, class T>
 SKT_INLINE void keep_largest_of(
     const T* SKT_RESTRICT pixel, int64_t stride, int32_t label, int64_t count, T* SKT_RESTRICT best,
     int32_t* SKT_RESTRICT winner) {
+#pragma omp simd  // or the case of one column would branch
   for (int64_t c = 0; c < count; ++c) {
     T b = best[c];
     int32_t w = winner[c];
@@ -133,12 +159,9 @@ SKT_INLINE void select_body(
 namespace {
 
 #define SKT_MAX_POOL_LOOPS(T)                                                                                        \
-  SKT_SIMD void keep_larger(const T* value, int32_t label, int64_t count, T* best, int32_t* winner) {                \
-    keep_larger_body(value, label, count, best, winner);                                                             \
-  }                                                                                                                  \
-  SKT_SIMD void reduce_columns(                                                                                      \
-      const T* value, const int32_t* row, int64_t columns, int64_t kernel_w, T* best, int32_t* winner) {             \
-    reduce_columns_any(value, row, columns, kernel_w, best, winner);                                                 \
+  SKT_SIMD Best<T> reduce_columns(                                                                                   \
+      Best<T> columns, Best<T> spare, const int32_t* column, int64_t count, int64_t kernel_w) {                      \
+    return reduce_columns_body(columns, spare, column, count, kernel_w);                                             \
   }                                                                                                                  \
   SKT_SIMD void reduce_window(const Window<T>& window, int64_t channels, T* best, int32_t* winner) {                 \
     reduce_window_body(window, channels, best, winner);                                                              \
@@ -164,38 +187,58 @@ SKT_SELECT_LOOP(uint64_t, int32_t)
 
 // ---- forward -----------------------------------------------------------------------------------------------------
 
-// Output rows [first, last) of all N * C * out_height, NCHW output; argmax is dense.
+// Reduces a row of windows of a NCHW map: over the rows first, then over the columns.
+template <class T>
+class WindowRow {
+ public:
+  WindowRow(int64_t windows, int64_t kernel_w)
+      : kernel_w_(kernel_w), value_(windows * kernel_w), spare_value_(windows * kernel_w),
+        winner_(windows * kernel_w), spare_winner_(windows * kernel_w), column_(windows * kernel_w) {
+    for (size_t i = 0; i < column_.size(); ++i) column_[i] = static_cast<int32_t>(i % kernel_w);
+  }
+
+  // rows x columns pixels, rows `stride` apart. The result lasts until the next call.
+  Best<T> reduce(const T* pixels, int64_t stride, int64_t rows, int64_t columns) {
+    // One window of a single column, whose channels are the pixels of a row.
+    reduce_window({pixels, 1, rows, 0, stride, 0}, columns, value_.data(), winner_.data());
+    return reduce_columns({value_.data(), winner_.data()}, {spare_value_.data(), spare_winner_.data()}, column_.data(),
+                          columns, kernel_w_);
+  }
+
+ private:
+  int64_t kernel_w_;
+  std::vector<T> value_, spare_value_;
+  std::vector<int32_t> winner_, spare_winner_, column_;
+};
+
+// Output rows [first, last) of all N * C * out_height, NCHW output; argmax is dense or null.
 template <class T, class Index>
 void forward_by_pixels(
     const FeatureMap& input, const Problem& problem, int64_t first, int64_t last, const FeatureMap& output,
     Index* argmax) {
   // Chunks of whole windows that stay in the first-level cache.
-  const int64_t windows_per_chunk = std::max<int64_t>(1, 1024 / problem.kernel_w);
+  const int64_t windows_per_chunk = std::min(std::max<int64_t>(1, 1024 / problem.kernel_w), problem.out_width());
   const int64_t chunk = windows_per_chunk * problem.kernel_w;
-  const int64_t buffer = std::min(chunk, problem.width);
-  std::vector<T> column_best(buffer), scratch(buffer), best(windows_per_chunk);
-  std::vector<int32_t> column_row(buffer), winner(windows_per_chunk);
+  const bool in_place = input.storage == storage_of<T>() && input.stride_w == 1;
+  WindowRow<T> windows_of(windows_per_chunk, problem.kernel_w);
+  std::vector<T> scratch(in_place ? 0 : problem.kernel_h * chunk);
   for (int64_t item = first; item < last; ++item) {
     const int64_t oh = item % problem.out_height(), plane = item / problem.out_height();
     const int64_t n = plane / problem.channels, c = plane % problem.channels;
-    const int64_t top = oh * problem.kernel_h, bottom = std::min(top + problem.kernel_h, problem.height);
+    const int64_t top = oh * problem.kernel_h, rows = std::min(problem.kernel_h, problem.height - top);
     for (int64_t left = 0; left < problem.width; left += chunk) {
       const int64_t columns = std::min(chunk, problem.width - left);
-      const int64_t windows = (columns + problem.kernel_w - 1) / problem.kernel_w;
-      for (int64_t row = top; row < bottom; ++row) {
-        const int64_t p = row * problem.width + left;
-        const T* values = load_pixels(input, n, c, p, p + columns, scratch.data());
-        if (row == top) {
-          std::copy_n(values, columns, column_best.data());
-          std::fill_n(column_row.data(), columns, 0);
-        } else {
-          keep_larger(values, static_cast<int32_t>(row - top), columns, column_best.data(), column_row.data());
-        }
+      const int64_t pixel = n * input.stride_n + c * input.stride_c + top * input.stride_h + left * input.stride_w;
+      for (int64_t row = 0; !in_place && row < rows; ++row) {
+        widen_row(input.storage, input.data, pixel + row * input.stride_h, input.stride_w, columns,
+                  scratch.data() + row * chunk);
       }
-      reduce_columns(column_best.data(), column_row.data(), columns, problem.kernel_w, best.data(), winner.data());
+      const T* pixels = in_place ? static_cast<const T*>(input.data) + pixel : scratch.data();
+      const Best<T> best = windows_of.reduce(pixels, in_place ? input.stride_h : chunk, rows, columns);
+      const int64_t windows = (columns + problem.kernel_w - 1) / problem.kernel_w;
       const int64_t to = item * problem.out_width() + left / problem.kernel_w;
-      narrow_row(output.storage, best.data(), windows, output.data, to, 1);
-      std::copy_n(winner.data(), windows, argmax + to);
+      narrow_row(output.storage, best.value, windows, output.data, to, 1);
+      if (argmax != nullptr) std::copy_n(best.winner, windows, argmax + to);
     }
   }
 }

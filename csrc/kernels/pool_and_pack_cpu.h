@@ -75,30 +75,31 @@ inline bool by_channels(const Problem& problem, const FeatureMap& map) {
   return map.stride_c == 1 && problem.channels > 1;
 }
 
-// Planes [first, last) of all N * C, each to its row; argmax may be null.
+// Planes [first, last) of all N * C, each to its row, which is normalised while it is in the cache; argmax and
+// inverse_deviation may be null.
 template <class T>
 void pool_planes(
     const FeatureMap& input, const Problem& problem, const Place& place, int64_t first, int64_t last, T* packed,
-    uint8_t* argmax) {
+    uint8_t* argmax, T* inverse_deviation) {
   const int64_t positions = problem.out_height() * problem.out_width();
-  std::vector<uint8_t> unwanted(argmax == nullptr ? positions : 0);
   for (int64_t plane = first; plane < last; ++plane) {
-    const int64_t n = plane / problem.channels, c = plane % problem.channels;
-    T* row = packed + place.row(n, c) * positions;
-    uint8_t* winners = argmax == nullptr ? unwanted.data() : argmax + place.row(n, c) * positions;
+    const int64_t n = plane / problem.channels, c = plane % problem.channels, index = place.row(n, c);
+    T* row = packed + index * positions;
+    uint8_t* winners = argmax == nullptr ? nullptr : argmax + index * positions;
     if (problem.kernel_h == 1 && problem.kernel_w == 1) {
       for_each_run(input, n, 0, positions, [&](int64_t begin, int64_t offset, int64_t count) {
         widen_row(input.storage, input.data, offset + c * input.stride_c, input.stride_w, count, row + begin);
       });
-      std::fill_n(winners, positions, uint8_t{0});
-      continue;
+      if (winners != nullptr) std::memset(winners, 0, positions);
+    } else {
+      FeatureMap one = input;  // the plane as a map of one image and one channel
+      const int64_t offset = n * input.stride_n + c * input.stride_c;
+      one.data = static_cast<char*>(input.data) + offset * bytes_of(input.storage);
+      const Problem single{1, 1, problem.height, problem.width, problem.kernel_h, problem.kernel_w};
+      max_pool::forward_by_pixels<T, uint8_t>(one, single, 0, problem.out_height(),
+                                              {row, storage_of<T>(), 0, 0, 0, 0, 0}, winners);
     }
-    FeatureMap one = input;  // the plane as a map of one image and one channel
-    const int64_t offset = n * input.stride_n + c * input.stride_c;
-    one.data = static_cast<char*>(input.data) + offset * bytes_of(input.storage);
-    const Problem single{1, 1, problem.height, problem.width, problem.kernel_h, problem.kernel_w};
-    max_pool::forward_by_pixels<T, uint8_t>(one, single, 0, problem.out_height(), {row, storage_of<T>(), 0, 0, 0, 0, 0},
-                                            winners);
+    if (inverse_deviation != nullptr) inverse_deviation[index] = normalize(row, positions);
   }
 }
 
@@ -122,6 +123,17 @@ void pool_bands(
     const int64_t to = place.row(n, 0) * positions + oh * width;
     transpose(best.data(), stride, width, channels, packed + to, positions);
     if (argmax != nullptr) transpose(winner.data(), stride, width, channels, argmax + to, positions);
+  }
+}
+
+// Planes [first, last) of all N * C that pool_bands has packed.
+template <class T>
+void normalize_planes(
+    const Problem& problem, const Place& place, int64_t first, int64_t last, T* packed, T* inverse_deviation) {
+  const int64_t positions = problem.out_height() * problem.out_width();
+  for (int64_t plane = first; plane < last; ++plane) {
+    const int64_t index = place.row(plane / problem.channels, plane % problem.channels);
+    inverse_deviation[index] = normalize(packed + index * positions, positions);
   }
 }
 
@@ -155,7 +167,12 @@ void unpool_planes(
   std::vector<Bits> narrow(gradient.positions);
   for (int64_t plane = first; plane < last; ++plane) {
     const int64_t n = plane / problem.channels, c = plane % problem.channels;
-    narrow_row(storage, gradient.row(n, c, scratch.data()), gradient.positions, narrow.data(), 0, 1);
+    const T* row = gradient.row(n, c, scratch.data());
+    if (problem.kernel_h == 1 && problem.kernel_w == 1) {  // every pixel won its window
+      narrow_row(storage, row, gradient.positions, out, plane * gradient.positions, 1);
+      continue;
+    }
+    narrow_row(storage, row, gradient.positions, narrow.data(), 0, 1);
     const Problem single{1, 1, problem.height, problem.width, problem.kernel_h, problem.kernel_w};
     max_pool::backward_by_pixels<Bits, uint8_t>(
         {narrow.data(), 0, 0, problem.out_width(), 1}, gradient.argmax + gradient.place.row(n, c) * gradient.positions,
