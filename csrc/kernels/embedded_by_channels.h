@@ -132,4 +132,23 @@ void propagate(
                            narrow, sums.weight, weight_stride, sums.weight, weight_stride, true, false});
 }
 
+// The tile's sums over channels into work, its part of `pooled` into that.
+template <class T>
+void compare(
+    const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Pooled<T> pooled) {
+  embed(problem, in, tile, work);
+  if (in.teacher != nullptr) sum_products(problem, in, tile, work);
+  if (problem.pools()) pool(problem, tile, work, pooled);
+}
+
+// After the coefficients in work: the tile's part of grad_student is written, those of the parameters are added.
+template <class T>
+void pull_back(
+    const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile, Workspace<T>& work,
+    const FeatureMap& grad_student, Partial<T> sums) {
+  embed(problem, in, tile, work);
+  differentiate(problem, in, up, tile, work);
+  propagate(problem, in, tile, work, grad_student, sums);
+}
+
 }  // namespace skt::embedded::by_channels

@@ -1,7 +1,8 @@
 // What the tiles of embedded_distance share on the CPU: sizes, operands, scratch.
 //
 // A tile is a band of pixels as high as the pooling window and a whole number of windows wide, so that a tile's windows
-// are its own. The embedded features h of a tile live in scratch that stays in the second-level cache.
+// are its own. The embedded features h of a tile live in scratch that stays in the second-level cache: all channels of
+// them, or, where a channel is a plane of memory, a few channels at a time, for the tile to be wide.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +19,16 @@ namespace skt::embedded {
 using small_gemm::padded;
 using small_gemm::row_stride;
 
-constexpr int64_t kTile = int64_t{1} << 16;         // elements of h in a tile: 256 KiB
+constexpr int64_t kTile = int64_t{1} << 16;         // elements of h in a tile by channels: 256 KiB
+constexpr int64_t kScratch = int64_t{3} << 16;      // elements that a tile by pixels has in scratch: 768 KiB
+constexpr int64_t kColumns = 512;                   // of such a tile at most: small maps are for several threads, too
+constexpr int64_t kChannels = 32;                   // channels of h that exist at a time in a tile by pixels
 constexpr int64_t kPartial = int64_t{1} << 19;      // elements of all partial sums of the weight's gradient
+
+// Channels [first, first + count) of h.
+struct Channels {
+  int64_t first, count;
+};
 
 struct Tile {
   int64_t n, top, rows, left, columns;
@@ -32,6 +41,7 @@ struct Problem {
   int64_t height, width, kernel_h, kernel_w;  // kernel 0: nothing is pooled
   bool relu;
   double eps;
+  bool by_channels;  // the order of a tile
 
   bool pools() const { return kernel_h > 0; }
   int64_t pooled_height() const { return (height + kernel_h - 1) / kernel_h; }
@@ -41,8 +51,11 @@ struct Problem {
   int64_t tile_rows() const { return std::max<int64_t>(kernel_h, 1); }
   int64_t tile_columns() const {
     const int64_t window = std::max<int64_t>(kernel_w, 1);
-    const int64_t fitting = kTile / std::max<int64_t>(to, 64) / tile_rows() / window * window;
-    return std::min(std::max(fitting, window), (width + window - 1) / window * window);
+    const int64_t windows = (width + window - 1) / window;
+    const int64_t fitting = by_channels ? kTile / std::max<int64_t>(to, 64) / tile_rows()
+                                        : std::min(kColumns, kScratch / (2 * (from + kChannels)) / tile_rows());
+    const int64_t tiles = (windows - 1) / std::max<int64_t>(fitting / window, 1) + 1;
+    return (windows + tiles - 1) / std::max<int64_t>(tiles, 1) * window;  // about as many in every tile
   }
   int64_t tile_pixels() const { return tile_rows() * std::min(tile_columns(), width); }
   int64_t bands() const { return (height + tile_rows() - 1) / tile_rows(); }
@@ -96,18 +109,17 @@ struct Partial {
 // Scratch of one thread.
 template <class T>
 struct Workspace {
-  std::vector<T> student, hidden, gradient, of_student, turned, rows;
+  std::vector<T> student, hidden, gradient, of_student, rows;
   std::vector<T> product, student_square, teacher_square, distance, of_teacher, of_hidden, best;
   std::vector<int32_t> winner, row_of_best;
 
   explicit Workspace(const Problem& problem) {
     const int64_t pixels = problem.tile_pixels();
     const int64_t wide = row_stride<T>(pixels);
-    const int64_t from = std::max(problem.from * wide, pixels * row_stride<T>(problem.from));
-    const int64_t to = std::max(problem.to * wide, pixels * row_stride<T>(problem.to));
+    const int64_t from = problem.by_channels ? pixels * row_stride<T>(problem.from) : problem.from * wide;
+    const int64_t to = problem.by_channels ? pixels * row_stride<T>(problem.to) : kChannels * wide;
     student.resize(from);
     of_student.resize(from);
-    turned.resize(from);
     hidden.resize(to);
     gradient.resize(to);
     rows.resize(pixels * std::max<int64_t>(problem.to, cosine::kStep));
