@@ -38,41 +38,73 @@ SKT_INLINE void keep_larger_body(
   }
 }
 
-// Reduces `windows` groups of `step` columns to one value each; row[i] is the row in which column i has its maximum.
-// The last group may be cut short at `columns`.
+// Whether a value at an offset (row by row in its window) is the maximum rather than another one: the first of equal
+// values is, the last of NaNs. The order in which a window's values meet does not matter.
 template <class T>
+SKT_INLINE bool beats(T value, int32_t offset, T other, int32_t other_offset) {
+  const bool nan = value != value, other_nan = other != other, earlier = offset < other_offset;
+  return (value > other) | ((value == other) & earlier) | (nan & (!other_nan | !earlier));
+}
+
+// values[i] and offsets[i] become those of the larger of neighbours 2i and 2i + 1; again until
+// kLast are left.
+template <int kCount, int kLast, class T>
+SKT_INLINE void keep_larger_neighbours(T* values, int32_t* offsets) {
+  T best[kCount];
+  int32_t winner[kCount];
+  for (int i = 0; i < kCount; ++i) {
+    const T left = values[2 * i], right = values[2 * i + 1];
+    const int32_t of_left = offsets[2 * i], of_right = offsets[2 * i + 1];
+    const bool wins = beats(right, of_right, left, of_left);
+    best[i] = wins ? right : left;
+    winner[i] = wins ? of_right : of_left;
+  }
+  std::memcpy(values, best, sizeof(best));
+  std::memcpy(offsets, winner, sizeof(winner));
+  if constexpr (kCount > kLast) keep_larger_neighbours<kCount / 2, kLast>(values, offsets);
+}
+
+// Reduces groups of kernel_w columns to one value each; row[i] is the row in which column i has its maximum. The last
+// group may be cut short at `columns`. kStep: kernel_w, where that is known and a power of two, else 1.
+template <int kStep, class T>
 SKT_INLINE void reduce_columns_body(
-    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT row, int64_t columns, int64_t step, int64_t kernel_w,
+    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT row, int64_t columns, int64_t kernel_w,
     T* SKT_RESTRICT best, int32_t* SKT_RESTRICT winner) {
-  const auto reduce = [&](int64_t window, int64_t size) {
-    const int64_t first = window * step;
-    T b = value[first];
-    int32_t b_row = row[first], b_column = 0;
-    for (int64_t i = 1; i < size; ++i) {
-      const T v = value[first + i];
-      const int32_t r = row[first + i];
-      const bool nan = v != v, b_nan = b != b;
-      const bool wins = (v > b) | ((v == b) & (r < b_row)) | (nan & (!b_nan | (r >= b_row)));
-      b = wins ? v : b;
-      b_row = wins ? r : b_row;
-      b_column = wins ? static_cast<int32_t>(i) : b_column;
+  constexpr int kWindows = 16;
+  int64_t first = 0;
+  if constexpr (kStep > 1) {  // neighbours against each other, many windows at once
+    constexpr int kColumns = kWindows * kStep;
+    for (; first + kColumns <= columns; first += kColumns) {
+      T values[kColumns];
+      int32_t offsets[kColumns];
+      std::memcpy(values, value + first, sizeof(values));
+      for (int i = 0; i < kColumns; ++i) offsets[i] = row[first + i] * kStep + i % kStep;
+      keep_larger_neighbours<kColumns / 2, kWindows>(values, offsets);
+      std::memcpy(best + first / kStep, values, kWindows * sizeof(T));
+      std::memcpy(winner + first / kStep, offsets, kWindows * sizeof(int32_t));
     }
-    best[window] = b;
-    winner[window] = b_row * static_cast<int32_t>(kernel_w) + b_column;
-  };
-  const int64_t whole = columns / step;
-  for (int64_t window = 0; window < whole; ++window) reduce(window, step);
-  if (whole * step < columns) reduce(whole, columns - whole * step);
+  }
+  for (; first < columns; first += kernel_w) {
+    const int64_t window = first / kernel_w;
+    best[window] = value[first];
+    winner[window] = row[first] * static_cast<int32_t>(kernel_w);
+    for (int64_t i = 1; i < kernel_w && first + i < columns; ++i) {
+      const int32_t offset = row[first + i] * static_cast<int32_t>(kernel_w) + static_cast<int32_t>(i);
+      const bool wins = beats(value[first + i], offset, best[window], winner[window]);
+      best[window] = wins ? value[first + i] : best[window];
+      winner[window] = wins ? offset : winner[window];
+    }
+  }
 }
 
 template <class T>
 SKT_INLINE void reduce_columns_any(
     const T* value, const int32_t* row, int64_t columns, int64_t kernel_w, T* best, int32_t* winner) {
-  switch (kernel_w) {  // the usual steps as constants, for the compiler to unroll
-    case 2: return reduce_columns_body(value, row, columns, 2, 2, best, winner);
-    case 4: return reduce_columns_body(value, row, columns, 4, 4, best, winner);
-    case 8: return reduce_columns_body(value, row, columns, 8, 8, best, winner);
-    default: return reduce_columns_body(value, row, columns, kernel_w, kernel_w, best, winner);
+  switch (kernel_w) {
+    case 2: return reduce_columns_body<2>(value, row, columns, kernel_w, best, winner);
+    case 4: return reduce_columns_body<4>(value, row, columns, kernel_w, best, winner);
+    case 8: return reduce_columns_body<8>(value, row, columns, kernel_w, best, winner);
+    default: return reduce_columns_body<1>(value, row, columns, kernel_w, best, winner);
   }
 }
 
