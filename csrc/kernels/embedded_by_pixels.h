@@ -113,7 +113,7 @@ void differentiate(
     const int64_t first = tile.top / problem.kernel_h * problem.pooled_width() + tile.left / problem.kernel_w;
     const int64_t from = (tile.n * problem.to + block.first + c) * cells + first;
     if (problem.kernel_h == 1 && problem.kernel_w == 1) {
-      add_passed(up.pooled + from, hidden, 1, lowest, tile.columns, gradient);
+      add_passed(up.pooled + from, hidden, lowest, tile.columns, gradient);
       continue;
     }
     for (int64_t left = 0, cell = from; left < tile.columns; left += problem.kernel_w, ++cell) {

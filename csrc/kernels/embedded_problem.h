@@ -124,8 +124,9 @@ struct Workspace {
     gradient.resize(to);
     rows.resize(pixels * std::max<int64_t>(problem.to, cosine::kStep));
     for (auto* row : {&product, &student_square, &teacher_square, &distance, &of_teacher, &of_hidden}) row->resize(wide);
-    best.resize(std::max(wide, problem.to));
-    winner.resize(std::max(wide, problem.to));
+    const int64_t windows = problem.pools() ? (problem.tile_columns() + problem.kernel_w - 1) / problem.kernel_w : 0;
+    best.resize(std::max(wide, windows * row_stride<T>(problem.to)));
+    winner.resize(best.size());
     row_of_best.resize(wide);
   }
 };
@@ -178,14 +179,8 @@ SKT_INLINE void combine_channels_body(
 // The gradient of h where nothing was pooled away: added where the ReLU let something through.
 template <class T>
 SKT_INLINE void add_passed_body(
-    const T* pooled, const T* hidden, int64_t stride, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
-  if (stride == 1) {
-    for (int64_t i = 0; i < count; ++i) gradient[i] += hidden[i] <= lowest ? T(0) : pooled[i];
-  } else {
-    for (int64_t i = 0; i < count; ++i) {
-      gradient[i * stride] += hidden[i * stride] <= lowest ? T(0) : pooled[i];
-    }
-  }
+    const T* pooled, const T* hidden, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
+  for (int64_t i = 0; i < count; ++i) gradient[i] += hidden[i] <= lowest ? T(0) : pooled[i];
 }
 
 // sums[c] += the sum over rows of a tile; doubles, for many tiles follow.
@@ -206,10 +201,9 @@ SKT_INLINE void add_rows_body(const T* rows, int64_t stride, int64_t count, int6
       int64_t channels, int64_t count, T* out) {                                                                     \
     combine_channels_body(of_teacher, teacher, of_hidden, hidden, lowest, channels, count, out);                     \
   }                                                                                                                  \
-  SKT_SIMD void add_passed(                                                                                          \
-      const T* pooled, const T* hidden, int64_t stride, T lowest, int64_t count, T* gradient) {                      \
-    add_passed_body(pooled, hidden, stride, lowest, count, gradient);                                                \
-  }                                                                                                                  \
+  SKT_SIMD void add_passed(const T* pooled, const T* hidden, T lowest, int64_t count, T* gradient) {                 \
+    add_passed_body(pooled, hidden, lowest, count, gradient);                                                        \
+  }                                                                                                                   \
   SKT_SIMD void add_rows(const T* rows, int64_t stride, int64_t count, int64_t columns, double* sums) {              \
     add_rows_body(rows, stride, count, columns, sums);                                                               \
   }
