@@ -143,6 +143,10 @@ SKT_INLINE void reduce_window_body(const Window<T>& window, int64_t channels, T*
       keep_largest_of<4>(pixel + column * window.pixel_stride, window.pixel_stride,
                          label + static_cast<int32_t>(column), channels, best, winner);
     }
+    for (; column + 2 <= window.columns; column += 2) {
+      keep_largest_of<2>(pixel + column * window.pixel_stride, window.pixel_stride,
+                         label + static_cast<int32_t>(column), channels, best, winner);
+    }
     for (; column < window.columns; ++column) {
       keep_largest_of<1>(pixel + column * window.pixel_stride, window.pixel_stride,
                          label + static_cast<int32_t>(column), channels, best, winner);
