@@ -75,7 +75,7 @@ class Inputs {
   FeatureMap student_;
   std::optional<FeatureMap> teacher_;
   bool one_row_ = false;
-  std::vector<T> weight_, transposed_, bias_;
+  embedded::AlignedVector<T> weight_, transposed_, bias_;
 };
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(
@@ -131,7 +131,7 @@ std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
     const FeatureMap out = inputs.result(grad_student);
     advise_large_pages(out.data, grad_student.numel() * bytes_of(out.storage));
     const int64_t groups = problem.groups(), row = padded<T>(problem.from);
-    std::vector<T> of_weight(groups * problem.to * row);
+    embedded::AlignedVector<T> of_weight(groups * problem.to * row);
     std::vector<double> of_bias(groups * problem.to);
     parallel_over(groups, problem.to * problem.batch * problem.pixels() / std::max<int64_t>(groups, 1),
                   [&](int64_t first, int64_t last) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <vector>
 
 #include "cosine_distance_cpu.h"
@@ -106,12 +107,31 @@ struct Partial {
   double* bias;  // (to)
 };
 
+// Aligned as the vectors are: one that crosses lines of the cache is read and written twice.
+template <class T>
+struct AlignedAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kAlignment{small_gemm::kVectorBytes};
+
+  AlignedAllocator() = default;
+  template <class Other>
+  AlignedAllocator(const AlignedAllocator<Other>&) {}
+
+  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kAlignment)); }
+  void deallocate(T* data, size_t) { ::operator delete(data, kAlignment); }
+  friend bool operator==(AlignedAllocator, AlignedAllocator) { return true; }
+  friend bool operator!=(AlignedAllocator, AlignedAllocator) { return false; }
+};
+
+template <class T>
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
+
 // Scratch of one thread.
 template <class T>
 struct Workspace {
-  std::vector<T> student, hidden, gradient, of_student, rows;
-  std::vector<T> product, student_square, teacher_square, distance, of_teacher, of_hidden, best;
-  std::vector<int32_t> winner, row_of_best;
+  AlignedVector<T> student, hidden, gradient, of_student, rows;
+  AlignedVector<T> product, student_square, teacher_square, distance, of_teacher, of_hidden, best;
+  AlignedVector<int32_t> winner, row_of_best;
 
   explicit Workspace(const Problem& problem) {
     const int64_t pixels = problem.tile_pixels();
