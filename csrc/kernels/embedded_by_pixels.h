@@ -77,12 +77,9 @@ void pool(
       std::fill_n(out.argmax + to, tile.columns, uint8_t{0});
       continue;
     }
-    std::copy_n(hidden, tile.columns, work.best.data());
-    std::fill_n(work.row_of_best.data(), tile.columns, 0);
-    for (int64_t r = 1; r < tile.rows; ++r) {
-      max_pool::keep_larger(hidden + r * tile.columns, static_cast<int32_t>(r), tile.columns, work.best.data(),
-                            work.row_of_best.data());
-    }
+    // The rows of a column, then the columns of a window.
+    max_pool::reduce_window(max_pool::Window<T>{hidden, 1, tile.rows, 0, tile.columns, 1}, tile.columns,
+                            work.best.data(), work.row_of_best.data());
     max_pool::reduce_columns(work.best.data(), work.row_of_best.data(), tile.columns, problem.kernel_w,
                              out.values + to, work.winner.data());
     std::copy_n(work.winner.data(), windows, out.argmax + to);
