@@ -74,7 +74,9 @@ SKT_INLINE void reduce_columns_body(
   int64_t first = 0;
   if constexpr (kStep > 1) {  // neighbours against each other, many windows at once
     constexpr int kColumns = kWindows * kStep;
-    for (; first + kColumns <= columns; first += kColumns) {
+    const int64_t whole = columns / kStep * kStep;
+    for (; first < whole && whole >= kColumns; first += kColumns) {
+      first = std::min(first, whole - kColumns);  // the last ones may be done twice
       T values[kColumns];
       int32_t offsets[kColumns];
       std::memcpy(values, value + first, sizeof(values));
