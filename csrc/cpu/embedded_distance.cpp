@@ -33,12 +33,14 @@ class Inputs {
   Inputs(const EmbeddedSizes& sizes, const Tensor& student, const Tensor& weight, const std::optional<Tensor>& bias,
          const std::optional<Tensor>& teacher, bool relu, double eps)
       : problem{sizes.batch,    sizes.student_channels, sizes.teacher_channels, sizes.height, sizes.width,
-                sizes.kernel_h, sizes.kernel_w,         relu,                   eps},
+                sizes.kernel_h, sizes.kernel_w,         relu,                   eps, false},
         student_(feature_map(student)),
         weight_(problem.to * padded<T>(problem.from)),
         transposed_(problem.from * padded<T>(problem.to)),
         bias_(padded<T>(problem.to)) {
     if (teacher.has_value()) teacher_ = feature_map(*teacher);
+    // The order of a tile follows the larger feature, the teacher.
+    problem.by_channels = (teacher_.has_value() ? *teacher_ : student_).stride_c == 1 && problem.to > 1;
     one_row_ = sizes.kernel_h <= 1 && sizes.kernel_w <= 1 && student_.rows_join() &&
                (!teacher_.has_value() || teacher_->rows_join());
     if (one_row_) {
@@ -73,7 +75,7 @@ class Inputs {
   FeatureMap student_;
   std::optional<FeatureMap> teacher_;
   bool one_row_ = false;
-  std::vector<T> weight_, transposed_, bias_;
+  embedded::AlignedVector<T> weight_, transposed_, bias_;
 };
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(
@@ -129,7 +131,7 @@ std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
     const FeatureMap out = inputs.result(grad_student);
     advise_large_pages(out.data, grad_student.numel() * bytes_of(out.storage));
     const int64_t groups = problem.groups(), row = padded<T>(problem.from);
-    std::vector<T> of_weight(groups * problem.to * row);
+    embedded::AlignedVector<T> of_weight(groups * problem.to * row);
     std::vector<double> of_bias(groups * problem.to);
     parallel_over(groups, problem.to * problem.batch * problem.pixels() / std::max<int64_t>(groups, 1),
                   [&](int64_t first, int64_t last) {

@@ -57,16 +57,16 @@ void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T
     for (int64_t c = 0; c < problem.to; ++c) std::fill_n(out.argmax + first + c * cells, tile.columns, uint8_t{0});
     return;
   }
-  for (int64_t left = 0, cell = first; left < tile.columns; left += problem.kernel_w, ++cell) {
-    const int64_t right = std::min(left + problem.kernel_w, tile.columns);
-    max_pool::reduce_window(max_pool::Window<T>{work.hidden.data() + left * wide, tile.rows, right - left, tile.columns * wide, wide,
-                                problem.kernel_w},
-                               problem.to, work.best.data(), work.winner.data());
-    for (int64_t c = 0; c < problem.to; ++c) {
-      out.values[cell + c * cells] = work.best[c];
-      out.argmax[cell + c * cells] = static_cast<uint8_t>(work.winner[c]);
-    }
+  // A row for every window, turned over at the end: a channel's windows are adjacent in the result.
+  const int64_t windows = (tile.columns + problem.kernel_w - 1) / problem.kernel_w;
+  for (int64_t i = 0; i < windows; ++i) {
+    const int64_t left = i * problem.kernel_w, right = std::min(left + problem.kernel_w, tile.columns);
+    max_pool::reduce_window(max_pool::Window<T>{work.hidden.data() + left * wide, tile.rows, right - left,
+                                                tile.columns * wide, wide, problem.kernel_w},
+                            problem.to, work.best.data() + i * wide, work.winner.data() + i * wide);
   }
+  transpose(work.best.data(), wide, windows, problem.to, out.values + first, cells);
+  transpose(work.winner.data(), wide, windows, problem.to, out.argmax + first, cells);
 }
 
 // The gradient of h into work.gradient, after work.of_teacher and work.of_hidden.
@@ -87,18 +87,18 @@ void differentiate(
   const int64_t first = tile.n * problem.to * cells + tile.top / problem.kernel_h * problem.pooled_width() +
                         tile.left / problem.kernel_w;
   if (problem.kernel_h == 1 && problem.kernel_w == 1) {
-    constexpr int64_t kSide = 16;  // columns whose lines stay in the first-level cache while the channels pass
-    for (int64_t left = 0; left < tile.columns; left += kSide) {
-      for (int64_t c = 0; c < problem.to; ++c) {
-        add_passed(up.pooled + first + c * cells + left, work.hidden.data() + left * wide + c, wide, lowest,
-                   std::min(kSide, tile.columns - left), work.gradient.data() + left * wide + c);
-      }
+    transpose(up.pooled + first, cells, problem.to, tile.columns, work.rows.data(), problem.to);
+    for (int64_t p = 0; p < tile.columns; ++p) {
+      add_passed(work.rows.data() + p * problem.to, work.hidden.data() + p * wide, lowest, problem.to,
+                 work.gradient.data() + p * wide);
     }
     return;
   }
+  const uint32_t kernel_w = static_cast<uint32_t>(problem.kernel_w);
   for (int64_t c = 0; c < problem.to; ++c) {
     for (int64_t left = 0, cell = first + c * cells; left < tile.columns; left += problem.kernel_w, ++cell) {
-      const int64_t row = up.argmax[cell] / problem.kernel_w, column = left + up.argmax[cell] % problem.kernel_w;
+      const uint32_t offset = up.argmax[cell], row = offset / kernel_w;
+      const int64_t column = left + offset % kernel_w;
       // An offset that no forward pass wrote must not write outside the tile.
       if (row >= tile.rows || column >= tile.columns) continue;
       const int64_t at = (row * tile.columns + column) * wide + c;
@@ -130,6 +130,25 @@ void propagate(
   }
   small_gemm::multiply<T>({problem.to, weight_stride, pixels, work.gradient.data(), 1, wide, work.student.data(),
                            narrow, sums.weight, weight_stride, sums.weight, weight_stride, true, false});
+}
+
+// The tile's sums over channels into work, its part of `pooled` into that.
+template <class T>
+void compare(
+    const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Pooled<T> pooled) {
+  embed(problem, in, tile, work);
+  if (in.teacher != nullptr) sum_products(problem, in, tile, work);
+  if (problem.pools()) pool(problem, tile, work, pooled);
+}
+
+// After the coefficients in work: the tile's part of grad_student is written, those of the parameters are added.
+template <class T>
+void pull_back(
+    const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile, Workspace<T>& work,
+    const FeatureMap& grad_student, Partial<T> sums) {
+  embed(problem, in, tile, work);
+  differentiate(problem, in, up, tile, work);
+  propagate(problem, in, tile, work, grad_student, sums);
 }
 
 }  // namespace skt::embedded::by_channels

@@ -1,12 +1,14 @@
 // What the tiles of embedded_distance share on the CPU: sizes, operands, scratch.
 //
 // A tile is a band of pixels as high as the pooling window and a whole number of windows wide, so that a tile's windows
-// are its own. The embedded features h of a tile live in scratch that stays in the second-level cache.
+// are its own. The embedded features h of a tile live in scratch that stays in the second-level cache: all channels of
+// them, or, where a channel is a plane of memory, a few channels at a time, for the tile to be wide.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <vector>
 
 #include "cosine_distance_cpu.h"
@@ -18,8 +20,16 @@ namespace skt::embedded {
 using small_gemm::padded;
 using small_gemm::row_stride;
 
-constexpr int64_t kTile = int64_t{1} << 16;         // elements of h in a tile: 256 KiB
+constexpr int64_t kTile = int64_t{1} << 16;         // elements of h in a tile by channels: 256 KiB
+constexpr int64_t kScratch = int64_t{3} << 16;      // elements that a tile by pixels has in scratch: 768 KiB
+constexpr int64_t kColumns = 512;                   // of such a tile at most: small maps are for several threads, too
+constexpr int64_t kChannels = 32;                   // channels of h that exist at a time in a tile by pixels
 constexpr int64_t kPartial = int64_t{1} << 19;      // elements of all partial sums of the weight's gradient
+
+// Channels [first, first + count) of h.
+struct Channels {
+  int64_t first, count;
+};
 
 struct Tile {
   int64_t n, top, rows, left, columns;
@@ -32,6 +42,7 @@ struct Problem {
   int64_t height, width, kernel_h, kernel_w;  // kernel 0: nothing is pooled
   bool relu;
   double eps;
+  bool by_channels;  // the order of a tile
 
   bool pools() const { return kernel_h > 0; }
   int64_t pooled_height() const { return (height + kernel_h - 1) / kernel_h; }
@@ -41,8 +52,11 @@ struct Problem {
   int64_t tile_rows() const { return std::max<int64_t>(kernel_h, 1); }
   int64_t tile_columns() const {
     const int64_t window = std::max<int64_t>(kernel_w, 1);
-    const int64_t fitting = kTile / std::max<int64_t>(to, 64) / tile_rows() / window * window;
-    return std::min(std::max(fitting, window), (width + window - 1) / window * window);
+    const int64_t windows = (width + window - 1) / window;
+    const int64_t fitting = by_channels ? kTile / std::max<int64_t>(to, 64) / tile_rows()
+                                        : std::min(kColumns, kScratch / (2 * (from + kChannels)) / tile_rows());
+    const int64_t tiles = (windows - 1) / std::max<int64_t>(fitting / window, 1) + 1;
+    return (windows + tiles - 1) / std::max<int64_t>(tiles, 1) * window;  // about as many in every tile
   }
   int64_t tile_pixels() const { return tile_rows() * std::min(tile_columns(), width); }
   int64_t bands() const { return (height + tile_rows() - 1) / tile_rows(); }
@@ -93,27 +107,46 @@ struct Partial {
   double* bias;  // (to)
 };
 
+// Aligned as the vectors are: one that crosses lines of the cache is read and written twice.
+template <class T>
+struct AlignedAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kAlignment{small_gemm::kVectorBytes};
+
+  AlignedAllocator() = default;
+  template <class Other>
+  AlignedAllocator(const AlignedAllocator<Other>&) {}
+
+  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kAlignment)); }
+  void deallocate(T* data, size_t) { ::operator delete(data, kAlignment); }
+  friend bool operator==(AlignedAllocator, AlignedAllocator) { return true; }
+  friend bool operator!=(AlignedAllocator, AlignedAllocator) { return false; }
+};
+
+template <class T>
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
+
 // Scratch of one thread.
 template <class T>
 struct Workspace {
-  std::vector<T> student, hidden, gradient, of_student, turned, rows;
-  std::vector<T> product, student_square, teacher_square, distance, of_teacher, of_hidden, best;
-  std::vector<int32_t> winner;
+  AlignedVector<T> student, hidden, gradient, of_student, rows;
+  AlignedVector<T> product, student_square, teacher_square, distance, of_teacher, of_hidden, best;
+  AlignedVector<int32_t> winner;
 
   explicit Workspace(const Problem& problem) {
     const int64_t pixels = problem.tile_pixels();
     const int64_t wide = row_stride<T>(pixels);
-    const int64_t from = std::max(problem.from * wide, pixels * row_stride<T>(problem.from));
-    const int64_t to = std::max(problem.to * wide, pixels * row_stride<T>(problem.to));
+    const int64_t from = problem.by_channels ? pixels * row_stride<T>(problem.from) : problem.from * wide;
+    const int64_t to = problem.by_channels ? pixels * row_stride<T>(problem.to) : kChannels * wide;
     student.resize(from);
     of_student.resize(from);
-    turned.resize(from);
     hidden.resize(to);
     gradient.resize(to);
     rows.resize(pixels * std::max<int64_t>(problem.to, cosine::kStep));
     for (auto* row : {&product, &student_square, &teacher_square, &distance, &of_teacher, &of_hidden}) row->resize(wide);
-    best.resize(std::max(wide, problem.to));
-    winner.resize(std::max(wide, problem.to));
+    const int64_t windows = problem.pools() ? (problem.tile_columns() + problem.kernel_w - 1) / problem.kernel_w : 0;
+    best.resize(std::max(wide, windows * row_stride<T>(problem.to)));
+    winner.resize(best.size());
   }
 };
 
@@ -165,14 +198,8 @@ SKT_INLINE void combine_channels_body(
 // The gradient of h where nothing was pooled away: added where the ReLU let something through.
 template <class T>
 SKT_INLINE void add_passed_body(
-    const T* pooled, const T* hidden, int64_t stride, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
-  if (stride == 1) {
-    for (int64_t i = 0; i < count; ++i) gradient[i] += hidden[i] <= lowest ? T(0) : pooled[i];
-  } else {
-    for (int64_t i = 0; i < count; ++i) {
-      gradient[i * stride] += hidden[i * stride] <= lowest ? T(0) : pooled[i];
-    }
-  }
+    const T* pooled, const T* hidden, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
+  for (int64_t i = 0; i < count; ++i) gradient[i] += hidden[i] <= lowest ? T(0) : pooled[i];
 }
 
 // sums[c] += the sum over rows of a tile; doubles, for many tiles follow.
@@ -193,10 +220,9 @@ SKT_INLINE void add_rows_body(const T* rows, int64_t stride, int64_t count, int6
       int64_t channels, int64_t count, T* out) {                                                                     \
     combine_channels_body(of_teacher, teacher, of_hidden, hidden, lowest, channels, count, out);                     \
   }                                                                                                                  \
-  SKT_SIMD void add_passed(                                                                                          \
-      const T* pooled, const T* hidden, int64_t stride, T lowest, int64_t count, T* gradient) {                      \
-    add_passed_body(pooled, hidden, stride, lowest, count, gradient);                                                \
-  }                                                                                                                  \
+  SKT_SIMD void add_passed(const T* pooled, const T* hidden, T lowest, int64_t count, T* gradient) {                 \
+    add_passed_body(pooled, hidden, lowest, count, gradient);                                                        \
+  }                                                                                                                   \
   SKT_SIMD void add_rows(const T* rows, int64_t stride, int64_t count, int64_t columns, double* sums) {              \
     add_rows_body(rows, stride, count, columns, sums);                                                               \
   }

@@ -6,10 +6,11 @@
 
 namespace skt {
 
-// Columns of `from` become rows of `to`, a few lines of the first-level cache at a time.
+// Columns of `from` become rows of `to`, as many at a time as the first-level cache has lines for; fewer would visit
+// each row of a large result, and its page, more often.
 template <class From, class To>
 void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t columns, To* to, int64_t to_stride) {
-  constexpr int64_t kSide = 16;
+  constexpr int64_t kSide = 64;
   for (int64_t top = 0; top < rows; top += kSide) {
     const int64_t bottom = std::min(top + kSide, rows);
     for (int64_t c = 0; c < columns; ++c) {
