@@ -51,8 +51,9 @@ struct VectorOf {
   typedef T type __attribute__((vector_size(kBytes)));
   typedef T InMemory __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
 
-  static SKT_INLINE type load(const T* from) { return *reinterpret_cast<const InMemory*>(from); }
-  static SKT_INLINE void store(T* to, type value) { *reinterpret_cast<InMemory*>(to) = value; }
+  // By reference: a vector passed by value is passed in another way where the baseline lacks such registers.
+  static SKT_INLINE void load(const T* from, type& to) { to = *reinterpret_cast<const InMemory*>(from); }
+  static SKT_INLINE void store(T* to, const type& value) { *reinterpret_cast<InMemory*>(to) = value; }
 };
 
 template <class T, int kRows, int kVectors>
@@ -67,7 +68,7 @@ SKT_INLINE void multiply_block(const Product<T>& p, int64_t m, int64_t n) {
     }
   } else if (p.init_n) {
     for (int i = 0; i < kRows; ++i) {
-      for (int j = 0; j < kVectors; ++j) sum[i][j] = Memory::load(init + i * p.init_m + n + j * kLanes<T>);
+      for (int j = 0; j < kVectors; ++j) Memory::load(init + i * p.init_m + n + j * kLanes<T>, sum[i][j]);
     }
   } else {
     for (int i = 0; i < kRows; ++i) {
@@ -78,7 +79,7 @@ SKT_INLINE void multiply_block(const Product<T>& p, int64_t m, int64_t n) {
   const T* b = p.b + n;
   for (int64_t k = 0; k < p.k; ++k) {
     Vector row[kVectors];
-    for (int j = 0; j < kVectors; ++j) row[j] = Memory::load(b + k * p.b_k + j * kLanes<T>);
+    for (int j = 0; j < kVectors; ++j) Memory::load(b + k * p.b_k + j * kLanes<T>, row[j]);
     for (int i = 0; i < kRows; ++i) {
       const T element = a[i * p.a_m + k * p.a_k];
       for (int j = 0; j < kVectors; ++j) sum[i][j] += element * row[j];
@@ -159,9 +160,10 @@ SKT_INLINE void add_row_products_of(const RowProducts<T>& p, int64_t m, int64_t 
   Vector sum[kRows][kColumns] = {};
   for (int64_t k = begin; k < end; k += kWidth) {
     Vector right[kColumns];
-    for (int j = 0; j < kColumns; ++j) right[j] = Memory::load(b[j] + k);
+    for (int j = 0; j < kColumns; ++j) Memory::load(b[j] + k, right[j]);
     for (int i = 0; i < kRows; ++i) {
-      const Vector left = Memory::load(a[i] + k);
+      Vector left;
+      Memory::load(a[i] + k, left);
       for (int j = 0; j < kColumns; ++j) sum[i][j] += left * right[j];
     }
   }
