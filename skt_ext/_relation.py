@@ -107,10 +107,15 @@ def product_precision(*features: Tensor) -> str:
         return "bfloat16"
     if all(feature.dtype == torch.float16 for feature in features):
         return "float16"
-    return {"highest": "float32", "high": "tf32", "medium": "bfloat16"}[_torch_precision()]
+    return "tf32" if _matmul_precision() == "tf32" else "float32"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _torch_precision() -> str:
-    """torch.get_float32_matmul_precision, which torch.compile cannot trace: it is asked when a graph is compiled."""
-    return torch.get_float32_matmul_precision()
+def _matmul_precision() -> str:
+    """What torch's switches, the old and the new ones, say of float32 products on CUDA: "none", "ieee" or "tf32"."""
+    answer: str = torch.backends.cuda.matmul.fp32_precision
+    return answer
+
+
+# torch.compile cannot trace the question and shall ask it when it compiles. This is all that
+# torch.compiler.assume_constant_result does, but that imports torch._dynamo: two seconds.
+_matmul_precision._dynamo_marked_constant = True  # type: ignore[attr-defined]

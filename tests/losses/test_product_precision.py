@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from skt_ext import _relation
 from skt_ext._relation import product_precision
 
 
@@ -31,7 +32,7 @@ def features(*dtypes: torch.dtype, device: str = "cuda") -> list[Tensor]:
 
 @pytest.mark.usefixtures("shapes")
 def test_float32_follows_the_switch(switch: str) -> None:
-    expected = {"highest": "float32", "high": "tf32", "medium": "bfloat16"}[switch]
+    expected = "float32" if switch == "highest" else "tf32"  # "medium" means tf32 to cuBLAS as well
     assert product_precision(*features(torch.float32, torch.float32)) == expected
     assert product_precision(*features(torch.bfloat16, torch.float32)) == expected
 
@@ -48,12 +49,20 @@ def test_float64_and_the_cpu_round_nothing() -> None:
     assert product_precision(*features(torch.bfloat16, torch.bfloat16, device="cpu")) == "float32"
 
 
-def test_the_switch_does_not_break_a_graph(switch: str) -> None:
-    from skt_ext import _relation
+def test_the_newer_switch_is_followed_too() -> None:
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"  # get_float32_matmul_precision raises from here on
+    try:
+        with FakeTensorMode():
+            assert product_precision(*features(torch.float32)) == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
 
+
+def test_the_switch_does_not_break_a_graph(switch: str) -> None:
     def scaled(x: Tensor) -> Tensor:
-        return x * {"highest": 1, "high": 2, "medium": 3}[_relation._torch_precision()]
+        return x * (2 if _relation._matmul_precision() == "tf32" else 1)
 
     torch.compiler.reset()
     compiled = torch.compile(scaled, fullgraph=True, backend="eager")
-    assert compiled(torch.ones(1)).item() == {"highest": 1, "high": 2, "medium": 3}[switch]
+    assert compiled(torch.ones(1)).item() == (1 if switch == "highest" else 2)
