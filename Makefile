@@ -19,7 +19,7 @@ demo-quick: $(INSTALLED)  ## the same with one seed, two minutes on two idle cor
 	$(BIN)/skt demo --quick --output runs/demo-quick --resume
 
 test: $(INSTALLED) lint check-types  ## linters, types and the whole test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile  # a process a core, a thread each
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
