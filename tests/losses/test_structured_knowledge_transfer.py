@@ -180,7 +180,7 @@ def test_default_weights_are_the_authors():
         ({"soft_weight": 0}, {"soft"}),
         ({"weights": (0, 0, 0)}, {"total", "intra", "inter", "hard", "soft"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "-".join(sorted(value)),
 )
 @pytest.mark.parametrize("profile", losses.PROFILES)
 def test_a_weight_of_zero_switches_its_term_off(profile, options, zeros):
