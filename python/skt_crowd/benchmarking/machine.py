@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -49,8 +50,7 @@ def product_rate(device: torch.device | str = "cpu", *, size: int = 2048, rounds
     return size**3 / seconds
 
 
-def _best_seconds(call: object, device: torch.device, rounds: int) -> float:
-    assert callable(call)
+def _best_seconds(call: Callable[[], object], device: torch.device, rounds: int) -> float:
     best = float("inf")
     for _ in range(rounds + 1):  # the first warms up, and is rarely the best
         _synchronize(device)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from skt_crowd.benchmarking import Timing
 from skt_crowd.benchmarking.memory import peak_memory_mib
@@ -35,9 +34,16 @@ def measure_latency(
         rounds: recorded passes.
         warmup: unrecorded passes before them.
     """
-    forward = forward_pass(
-        model, height, width, device=device, precision=precision, channels_last=channels_last
-    )
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    image = torch.randn(1, 3, height, width, device=device).to(memory_format=memory_format)
+    model = model.to(memory_format=memory_format)
+
+    def forward() -> None:
+        with torch.inference_mode(), autocast_for(precision, device):
+            density = model(image)
+        if density.is_cuda:
+            torch.cuda.synchronize(density.device)
+
     for _ in range(warmup):
         forward()
     seconds = []
@@ -46,27 +52,3 @@ def measure_latency(
         forward()
         seconds.append(time.perf_counter() - start)
     return Timing(tuple(seconds), peak_memory_mib(forward, device))
-
-
-def forward_pass(
-    model: nn.Module,
-    height: int,
-    width: int,
-    *,
-    device: torch.device | str = "cpu",
-    precision: str = "float32",
-    channels_last: bool = False,
-) -> Callable[[], Tensor]:
-    """A function of no arguments that runs ``model`` on one random image and waits for its output."""
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    image = torch.randn(1, 3, height, width, device=device).to(memory_format=memory_format)
-    model = model.to(memory_format=memory_format)
-
-    def forward() -> Tensor:
-        with torch.inference_mode(), autocast_for(precision, device):
-            density: Tensor = model(image)
-        if density.is_cuda:
-            torch.cuda.synchronize(density.device)
-        return density
-
-    return forward

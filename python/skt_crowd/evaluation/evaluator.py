@@ -186,7 +186,7 @@ def _judge(
     region: np.ndarray | None,
     map_quality: MapQuality,
 ) -> ImageResult:
-    region = region if region is not None else getattr(sample, "roi", None)
+    region = region if region is not None else sample.roi
     if region is None and protocol.needs_region:
         raise UsageError(f"{sample.name}: protocol {protocol.name} needs a region of interest; there is none")
     height, width = sample.image.shape[:2]
