@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_crowds import count_inside, crowd, picture, region
 from scipy.ndimage import label
 
 from skt_ext.density import density_map, downsample_density
 from skt_ext.reference import geodesic_splat
 from skt_ext.reference_geodesic import geodesic_distance, path_costs
+from tests.density.random_crowds import count_inside, crowd, picture, region
 
 sizes = st.integers(1, 22)
 seeds = st.integers(0, 2**31)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_crowds import crowd, picture, region
 
 from skt_ext import reference
 from skt_ext.density import (
@@ -18,6 +17,7 @@ from skt_ext.density import (
     nearest_neighbor_sigma,
     perspective_sigma,
 )
+from tests.density.random_crowds import crowd, picture, region
 
 
 def points(*rows: tuple[float, float]) -> torch.Tensor:
