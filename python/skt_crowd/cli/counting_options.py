@@ -10,7 +10,9 @@ import typer
 from skt_crowd.errors import UsageError
 
 COUNTING = "How images are counted"
+
 GIB = 2**30
+
 
 ProtocolOption = Annotated[
     str,
@@ -21,6 +23,7 @@ ProtocolOption = Annotated[
         rich_help_panel=COUNTING,
     ),
 ]
+
 TileOption = Annotated[
     int | None,
     typer.Option(
@@ -31,6 +34,7 @@ TileOption = Annotated[
         show_default=False,
     ),
 ]
+
 RegionOption = Annotated[
     Path | None,
     typer.Option(
@@ -40,6 +44,7 @@ RegionOption = Annotated[
         show_default=False,
     ),
 ]
+
 BudgetOption = Annotated[
     float,
     typer.Option(
@@ -50,6 +55,7 @@ BudgetOption = Annotated[
         rich_help_panel=COUNTING,
     ),
 ]
+
 DEFAULT_BUDGET = 2.0
 
 

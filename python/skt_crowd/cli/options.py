@@ -8,7 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from skt_crowd.errors import UsageError
+from skt_crowd.training.run_folder import RunFolder
+
 SETTINGS = "Changes to the recipe"
+
 
 RecipeArgument = Annotated[
     str,
@@ -16,6 +20,7 @@ RecipeArgument = Annotated[
         metavar="RECIPE", help="A YAML file, or the name of a recipe that comes with skt.", show_default=False
     ),
 ]
+
 OutputOption = Annotated[
     Path,
     typer.Option(
@@ -25,6 +30,7 @@ OutputOption = Annotated[
         show_default=False,
     ),
 ]
+
 ResumeOption = Annotated[
     bool,
     typer.Option(
@@ -32,12 +38,14 @@ ResumeOption = Annotated[
         help="Go on with the stopped run in --output, to the same weights as if it had never stopped.",
     ),
 ]
+
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data", help="Folder of the images (data.root).", rich_help_panel=SETTINGS, show_default=False
     ),
 ]
+
 SeedOption = Annotated[
     int | None,
     typer.Option(
@@ -47,6 +55,7 @@ SeedOption = Annotated[
         show_default=False,
     ),
 ]
+
 StepsOption = Annotated[
     int | None,
     typer.Option(
@@ -56,6 +65,7 @@ StepsOption = Annotated[
         show_default=False,
     ),
 ]
+
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -65,6 +75,7 @@ ThreadsOption = Annotated[
         show_default=False,
     ),
 ]
+
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -75,6 +86,7 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+
 
 # The keys of a recipe that have an option of their own.
 KEYS = {
@@ -99,3 +111,20 @@ def overrides(settings: list[str] | None, **given: Any) -> list[str]:
 
 def _yaml(value: Any) -> str:
     return json.dumps(str(value) if isinstance(value, Path) else value)
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The weights to use: the file itself, or the best ones of a run folder."""
+    return RunFolder.open(path).model() if path.is_dir() else path
+
+
+def parse_size(option: str, text: str) -> tuple[int, int]:
+    """``"576x864"`` -> (576, 864): height, width.
+
+    Raises:
+        UsageError: anything else; names ``option``.
+    """
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) >= 1 and int(width) >= 1):
+        raise UsageError(f"{option}: expected HxW such as 576x864, got {text!r}")
+    return int(height), int(width)

@@ -7,24 +7,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skt_crowd.models.base import CrowdCounter
-from skt_crowd.models.initialization import (
-    initialize_kaiming,
-    initialize_normal,
-    initialize_rectified_output,
-)
-from skt_crowd.models.precision import in_full_precision, without_autocast
+from skt_crowd.device import in_full_precision, without_autocast
+from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
+from skt_crowd.models.initialization import initialize_kaiming, initialize_normal, initialize_rectified_output
 from skt_crowd.models.rate import scaled_width
-from skt_crowd.models.tiling import Tiling
 from skt_crowd.models.vgg import VGG16_TO_CONV4_3, convolutions
-from skt_crowd.models.wiring import IMAGE, Wire
 
 # First and last layer of each VGG block in ``frontend``, without the activation behind it.
 BLOCKS = ((0, 2), (4, 7), (9, 14), (16, 21))  # conv1_2, conv2_2, conv3_3, conv4_3
+
 WIDTHS = (64, 128, 256, 512)  # of the blocks
+
 # Blocks whose features have one resolution and refine each other, from the double-sized image to the half-sized one.
 PASSINGS = ((1, 0), (2, 1, 0), (3, 2, 1), (3, 2))  # at 1, 1/2, 1/4 and 1/8 of the image's resolution
+
 ITERATIONS = 2
+
 DECODER_WIDTH = 128
 
 
