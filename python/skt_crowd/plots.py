@@ -15,17 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
 DENSITY_COLOURS = "inferno"
-
 FEATURE_COLOURS = "viridis"
-
 PANEL_WIDTH = 3.6  # inches
-
 DOTS_PER_INCH = 110
-
 INK = "#222222"
-
 LINES = (
     "#0072b2",
     "#d55e00",

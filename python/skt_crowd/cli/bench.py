@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 PAPER_SIZE = "576x864"
-
 SIZES = ("128x128", "288x432", "576x864", "1080x1920", "2032x2912")
 
 

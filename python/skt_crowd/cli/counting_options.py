@@ -10,9 +10,7 @@ import typer
 from skt_crowd.errors import UsageError
 
 COUNTING = "How images are counted"
-
 GIB = 2**30
-
 
 ProtocolOption = Annotated[
     str,
@@ -23,7 +21,6 @@ ProtocolOption = Annotated[
         rich_help_panel=COUNTING,
     ),
 ]
-
 TileOption = Annotated[
     int | None,
     typer.Option(
@@ -34,7 +31,6 @@ TileOption = Annotated[
         show_default=False,
     ),
 ]
-
 RegionOption = Annotated[
     Path | None,
     typer.Option(
@@ -44,7 +40,6 @@ RegionOption = Annotated[
         show_default=False,
     ),
 ]
-
 BudgetOption = Annotated[
     float,
     typer.Option(
@@ -55,7 +50,6 @@ BudgetOption = Annotated[
         rich_help_panel=COUNTING,
     ),
 ]
-
 DEFAULT_BUDGET = 2.0
 
 

@@ -12,7 +12,6 @@ from skt_crowd.errors import UsageError
 
 IMAGES = "Images"
 
-
 KindOption = Annotated[
     str,
     typer.Option(
@@ -22,14 +21,12 @@ KindOption = Annotated[
         rich_help_panel=IMAGES,
     ),
 ]
-
 SplitOption = Annotated[
     str,
     typer.Option(
         "--split", help="train, test, or the name of a folder below your own.", rich_help_panel=IMAGES
     ),
 ]
-
 KindSettingsOption = Annotated[
     list[str] | None,
     typer.Option(

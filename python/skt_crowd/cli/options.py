@@ -13,14 +13,12 @@ from skt_crowd.training.run_folder import RunFolder
 
 SETTINGS = "Changes to the recipe"
 
-
 RecipeArgument = Annotated[
     str,
     typer.Argument(
         metavar="RECIPE", help="A YAML file, or the name of a recipe that comes with skt.", show_default=False
     ),
 ]
-
 OutputOption = Annotated[
     Path,
     typer.Option(
@@ -30,7 +28,6 @@ OutputOption = Annotated[
         show_default=False,
     ),
 ]
-
 ResumeOption = Annotated[
     bool,
     typer.Option(
@@ -38,14 +35,12 @@ ResumeOption = Annotated[
         help="Go on with the stopped run in --output, to the same weights as if it had never stopped.",
     ),
 ]
-
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data", help="Folder of the images (data.root).", rich_help_panel=SETTINGS, show_default=False
     ),
 ]
-
 SeedOption = Annotated[
     int | None,
     typer.Option(
@@ -55,7 +50,6 @@ SeedOption = Annotated[
         show_default=False,
     ),
 ]
-
 StepsOption = Annotated[
     int | None,
     typer.Option(
@@ -65,7 +59,6 @@ StepsOption = Annotated[
         show_default=False,
     ),
 ]
-
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -75,7 +68,6 @@ ThreadsOption = Annotated[
         show_default=False,
     ),
 ]
-
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -86,7 +78,6 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
-
 
 # The keys of a recipe that have an option of their own.
 KEYS = {

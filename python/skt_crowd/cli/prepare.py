@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from skt_crowd.data.prepare.maps import Layout
     from skt_crowd.data.targets import Boundary
 
-
 WIDTHS = "Width of a person's Gaussian"
-
 NEAREST_AT_MOST = 30.0  # pixels; the usual cap for UCF-QNRF
 
 

@@ -19,7 +19,6 @@ _ON_DISK: dict[str, Callable[..., CrowdDataset]] = {
     "folder": ImageFolder,
 }
 
-
 DATASET_KINDS = (*_ON_DISK, SyntheticCrowds.kind)
 
 

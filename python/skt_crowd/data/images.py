@@ -12,21 +12,15 @@ from skt_crowd.errors import SktError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 # Only formats whose decoders are plain code: Pillow's full list includes ones that start other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
-
 _STRIP = 512  # rows that are converted at a time
 
-
 _EXIF_ORIENTATION = 0x0112
-
 # What turns the pixels (H, W, 3) upright for each EXIF orientation but 1, as views.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],

@@ -15,7 +15,6 @@ from skt_ext.density import density_map, downsample_density, geometry_adaptive_s
 
 Boundary = Literal["conserve", "clip"]
 
-
 # A kernel reaches int(TRUNCATE * sigma + 0.5) pixels to each side, as in scipy and in the seeds' scripts.
 TRUNCATE = 4.0
 

@@ -18,7 +18,6 @@ from torch.utils._pytree import tree_leaves
 from skt_crowd.efficiency.dry_run import dry_copy, dry_run
 
 GIB = 2**30
-
 DEFAULT_BUDGET = 2 * GIB  # bytes above the weights
 
 
@@ -95,7 +94,6 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 _STATUS = Path("/proc/self/status")
-
 _CLEAR = Path("/proc/self/clear_refs")
 
 

@@ -18,7 +18,6 @@ SIZES = {
     "UCF-QNRF": (2032, 2912),
 }
 
-
 # A row: model, rate, parameters in millions, FLOPs in units of 10^9 at each size, seconds on the paper's CPU.
 Row = tuple[str, str, str, dict[str, str], dict[str, str]]
 
@@ -43,17 +42,13 @@ TABLE_8 = (
     _table8_row("bl", "1/4", "1.35", "13.06 20.64 10.88 155.30", "0.88 1.89 0.69 9.78"),
     _table8_row("sanet", "1/4", "0.058", "2.52 3.98 2.10 29.92", "1.10 2.10 0.92 18.64"),
 )
-
 _QNRF = "UCF-QNRF"
-
 TABLE_1 = tuple(
     (model, rate, millions, {_QNRF: flops[_QNRF]}, {_QNRF: seconds[_QNRF]})
     for model, rate, millions, flops, seconds in TABLE_8
     if (model, rate) in {("dssinet", "1"), ("can", "1"), ("csrnet", "1"), ("bl", "1"), ("bl", "1/4")}
 )
-
 _PART_A = "Part A"
-
 TABLE_2 = tuple(
     ("csrnet", rate, millions, {_PART_A: flops}, dict[str, str]())
     for rate, millions, flops in (
@@ -64,9 +59,7 @@ TABLE_2 = tuple(
         ("1/5", "0.64", "8.45"),
     )
 )
-
 TABLES: dict[str, tuple[Row, ...]] = {"table1": TABLE_1, "table2": TABLE_2, "table8": TABLE_8}
-
 
 # Cells that cannot agree, and why.
 EXPLANATIONS = {
@@ -81,7 +74,6 @@ EXPLANATIONS = {
         "parameters",
     ): "647,489 parameters: the paper cuts 0.647 to 0.64 where its other cells round",
 }
-
 NOTES = {
     "dssinet": "DSSINet's FLOPs leave out every layer of a convolution class of its own, which the tool did not know: "
     "an undercount",

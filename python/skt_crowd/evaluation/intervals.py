@@ -9,11 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from skt_crowd.errors import UsageError
 
 LEVEL = 0.95
-
 RESAMPLES = 2000
-
 SEED = 0
-
 
 _CHUNK = 4_000_000  # numbers drawn at a time
 

@@ -13,7 +13,6 @@ from skt_crowd.inference import Prediction
 from skt_crowd.ssim import gaussian_window, local_similarity
 
 GAME_LEVELS = (0, 1, 2, 3)
-
 SsimWindow = Literal["gaussian", "blocks"]
 
 

@@ -14,11 +14,8 @@ from skt_crowd.inference.counting import CountResult
 COLOURS = np.array(
     [(40, 11, 84), (120, 28, 109), (188, 55, 84), (237, 105, 37), (251, 180, 26), (252, 255, 164)], np.float64
 )
-
 OPACITY = 0.65
-
 _STRIP = 256  # rows that are drawn at a time
-
 FULL_PERCENTILE = 99.5  # of the cells with people in them: one bright cell must not leave the rest dark
 
 
@@ -70,13 +67,9 @@ def heat_overlay(image: np.ndarray, density: np.ndarray, stride: int, scale: flo
 
 
 BACKGROUND = (24, 24, 27)
-
 INK = (250, 250, 250)
-
 FAINT = (180, 180, 186)
-
 SMALLEST_SIDE = 320  # the longer side of a small image is enlarged to this, pixel by pixel
-
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 

@@ -20,11 +20,8 @@ from skt_crowd.models import CrowdCounter
 # Convolution libraries copy a layer's input or output into a layout of their own, and the process grows around
 # the tensors; measured in tests/evaluation/test_memory_budget.py.
 WORKSPACE = 1.5
-
 RESERVE = 192 * 2**20  # bytes: libraries and threads that start with the first pass
-
 SMALL_IMAGE = 512 * 512  # pixels that are never worth a plan
-
 
 # Bytes of activations for each pixel, of models that are still there: measured once, not for every image.
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()

@@ -16,7 +16,6 @@ from skt_crowd.inference.predictor import Predictor
 from skt_crowd.inference.tiling import quadrants, split_evenly
 
 Cut = Literal["whole", "halo", "evenly", "quadrants"]
-
 Truth = Literal["points", "map"]
 
 
@@ -130,10 +129,8 @@ class Protocol:
 
 WHOLE = Protocol("whole", "the whole image at once, or exact tiles where that exceeds the memory budget")
 
-
 # The released code's sigmas for UCF-QNRF.
 _RELEASED_SIGMA = SigmaRule(beta=1.0, neighbors=1, fallback=30.0, maximum=30.0)
-
 
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol

@@ -24,7 +24,6 @@ __all__ = [
     "build_model",
 ]
 
-
 MODELS: dict[str, type[CrowdCounter]] = {
     model.name: model for model in (BL, CAN, CSRNet, DSSINet, MCNN, SANet)
 }

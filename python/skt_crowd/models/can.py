@@ -15,7 +15,6 @@ from skt_crowd.models.rate import scaled_width
 from skt_crowd.models.vgg import VGG16_TAPS, VGG16_TO_CONV4_3, convolutions
 
 SCALES = (1, 2, 3, 6)  # rows and columns of the grids over which the context is averaged
-
 # The paper compares with CAN and does not distil it. Our choice: CSRNet's features, which CAN has too.
 BACKEND_TAPS = (("backend.2", 512), ("backend.11", 256))  # conv5_1 and conv5_4, after batch norm and ReLU
 

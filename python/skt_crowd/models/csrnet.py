@@ -12,7 +12,6 @@ from skt_crowd.models.rate import scaled_width
 from skt_crowd.models.vgg import VGG16_TAPS, VGG16_TO_CONV4_3, convolutions
 
 BACKEND = (512, 512, 512, 256, 128, 64)  # conv5_1 to conv5_6, dilation 2
-
 BACKEND_TAPS = (("backend.1", 512), ("backend.7", 256))  # conv5_1 and conv5_4, after the ReLU
 
 

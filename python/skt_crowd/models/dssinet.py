@@ -15,14 +15,10 @@ from skt_crowd.models.vgg import VGG16_TO_CONV4_3, convolutions
 
 # First and last layer of each VGG block in ``frontend``, without the activation behind it.
 BLOCKS = ((0, 2), (4, 7), (9, 14), (16, 21))  # conv1_2, conv2_2, conv3_3, conv4_3
-
 WIDTHS = (64, 128, 256, 512)  # of the blocks
-
 # Blocks whose features have one resolution and refine each other, from the double-sized image to the half-sized one.
 PASSINGS = ((1, 0), (2, 1, 0), (3, 2, 1), (3, 2))  # at 1, 1/2, 1/4 and 1/8 of the image's resolution
-
 ITERATIONS = 2
-
 DECODER_WIDTH = 128
 
 

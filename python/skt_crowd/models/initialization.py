@@ -8,7 +8,6 @@ from torch import nn
 if TYPE_CHECKING:
     pass
 
-
 STANDARD_DEVIATION = 0.01
 
 

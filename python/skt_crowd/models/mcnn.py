@@ -14,28 +14,22 @@ from skt_crowd.models.initialization import initialize_normal, initialize_rectif
 from skt_crowd.models.rate import scaled_width
 
 STRIDE = 4
-
 # (width, kernel) of the four convolutions of each column; 2x2 pools follow the first two.
 COLUMNS = (
     ((16, 9), (32, 7), (16, 7), (8, 7)),
     ((20, 7), (40, 5), (20, 5), (10, 5)),
     ((24, 5), (48, 3), (24, 3), (12, 3)),
 )
-
 CONVOLUTIONS = (0, 3, 6, 8)  # their places in a column, among ReLUs and pools
-
 # The paper does not distil MCNN. Our choice: the first and the last convolution of each column, after the ReLU.
 TAPS = (
     *((f"columns.{index}.1", column[0][0]) for index, column in enumerate(COLUMNS)),
     *((f"columns.{index}.9", column[3][0]) for index, column in enumerate(COLUMNS)),
 )
 
-
 # What turns normalised RGB back into gray from 0 to 255 (ITU-R BT.601, as OpenCV and JPEG have it).
 MEAN = (0.485, 0.456, 0.406)
-
 DEVIATION = (0.229, 0.224, 0.225)
-
 LUMA = (0.299, 0.587, 0.114)
 
 

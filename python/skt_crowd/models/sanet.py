@@ -12,11 +12,8 @@ from skt_crowd.models.initialization import initialize_normal, initialize_rectif
 from skt_crowd.models.rate import scaled_width
 
 KERNELS = (1, 3, 5, 7)  # the parallel branches of a module
-
 BRANCHES = (16, 32, 32, 16)  # width of each branch in modules 1 to 4
-
 DECODER = ((64, 9), (32, 7), (16, 5), (16, 3), (16, 5))  # (width, kernel); the first three are each enlarged
-
 CROP = 3  # three deconvolutions give 8 n + 7 rows for n: three before the image's first, four after its last
 
 

@@ -7,18 +7,14 @@ from torch import nn
 from skt_crowd.models.rate import scaled_width
 
 POOL = "pool"
-
 Plan = tuple[int | str, ...]
-
 
 # VGG-16 up to conv4_3 and VGG-19 up to conv5_4 (Simonyan and Zisserman, ICLR 2015), as torchvision numbers them.
 VGG16_TO_CONV4_3: Plan = (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512)
-
 VGG19_TO_CONV5_4: Plan = (
     *(64, 64, POOL, 128, 128, POOL, 256, 256, 256, 256, POOL),
     *(512, 512, 512, 512, POOL, 512, 512, 512, 512),
 )
-
 
 # The features of eq. 1 in VGG-16, taken after the ReLU, where the next layer reads them; and what the authors'
 # released code takes instead: the inputs of conv2_1, conv3_1 and conv4_1. (module path, width before scaling)

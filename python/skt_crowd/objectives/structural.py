@@ -11,9 +11,7 @@ from skt_crowd.ssim import gaussian_window, local_similarity
 
 # DSSINet, section 3.3: importance of each level, and how far apart the window's taps are.
 LEVEL_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
 DILATIONS = (1, 2, 3, 6, 9)  # 1 + int(level^1.5)
-
 LEAST_SIMILARITY = 1e-4  # a power of a negative similarity is no number
 
 

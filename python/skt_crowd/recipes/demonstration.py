@@ -27,9 +27,7 @@ from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.weights import load_model
 
 SEEDS = (0, 1, 2)
-
 QUICK_PART = 3  # a quick demonstration has one seed and a third of the steps
-
 TEST_IMAGES = 100
 
 
@@ -43,9 +41,7 @@ class Variant:
 
 
 NO_TRANSFER = Variant("no transfer", "none", ("intra", "inter", "soft"))
-
 EVERYTHING = Variant("all: Intra-PT, Inter-RT, soft maps", "all", ())
-
 VARIANTS = (
     NO_TRANSFER,
     Variant("Intra-PT only", "intra", ("inter", "soft")),

@@ -17,7 +17,6 @@ from skt_crowd.recipes.report_figures import PAPER_NAMES, draw_loss_curves, feat
 from skt_crowd.weights import load_model
 
 HEAD = ("counter", "parameters", "MAE", "RMSE")
-
 EXAMPLES = 3
 
 

@@ -28,9 +28,7 @@ from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.weights import load_model
 
 NOT_LOSSES = ("kind", "step", "learning_rate", "gradient_norm")
-
 LEVELS = 3  # features that are drawn
-
 # What the paper calls CSRNet's; features of other models go by their module's path.
 PAPER_NAMES = {"frontend.11": "conv3_1", "frontend.18": "conv4_1", "backend.1": "conv5_1"}
 

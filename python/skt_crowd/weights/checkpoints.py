@@ -15,9 +15,7 @@ from skt_crowd.weights.recognition import find_rate, recognize
 
 __all__ = ["load_model", "save_model"]
 
-
 ARCHITECTURE = "skt_crowd.architecture"
-
 RATE = "skt_crowd.channel_preservation_rate"
 
 

@@ -14,14 +14,10 @@ from torch import nn
 from skt_crowd.errors import SktError
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
 WRAPPERS = ("module.", "model.", "DME.")  # DataParallel; the classes around DSSINet and MCNN
-
 NESTED_UNDER = ("state_dict", "model_state_dict")
-
 # Training checkpoints often hold a best error beside the weights, as a number of NumPy's: plain data.
 _SCALAR: Any = np.float64(0).__reduce__()[0]
-
 NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
@@ -30,7 +26,6 @@ NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     type(np.dtype("float32")),
     type(np.dtype("int64")),
 ]
-
 SHOWN = 4  # names or shapes listed in a message before "and N more"
 
 

@@ -53,7 +53,6 @@ class KeyMap:
 
 _VGG19 = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 
-
 BAYESIAN_LOSS = KeyMap(
     "Bayesian Loss",
     "bl",
@@ -65,11 +64,9 @@ BAYESIAN_LOSS = KeyMap(
     },
 )
 
-
 _VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
 
 _MEMBERS = (2, 3, 3, 2)  # features that refine each other, in each of the four modules
-
 
 DSSINET = KeyMap(
     "DSSINet",
@@ -92,9 +89,7 @@ DSSINET = KeyMap(
     },
 )
 
-
 _PLACES = {0: 0, 2: 3, 4: 6, 5: 8}  # of the convolutions of a branch there, and of a column here
-
 
 MCNN = KeyMap(
     "MCNN",
@@ -109,11 +104,8 @@ MCNN = KeyMap(
     },
 )
 
-
 _FRONTEND = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21))  # places of the convolutions of conv1 to conv4 here
-
 _BACKEND = tuple(range(0, 12, 2))  # conv5
-
 
 SKT_STUDENT = KeyMap(
     "SKT student",

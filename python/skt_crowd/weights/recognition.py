@@ -20,9 +20,7 @@ KEY_MAPS = (
 )
 
 LEAST_LIKENESS = 0.5
-
 NARROW = 1 / 64  # names are the same at every width
-
 LARGEST_DENOMINATOR = 64
 
 

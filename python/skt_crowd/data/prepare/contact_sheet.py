@@ -15,21 +15,15 @@ from skt_crowd.files import atomic_write
 
 # Pixels. A page is read on a screen: about 2000 wide, and lower than that.
 _PICTURE_AREA = 260 * 195
-
 _MARGIN, _GAP, _HEADER, _CAPTION = 24, 14, 84, 48
-
 _PAGE_WIDTH, _PAGE_HEIGHT = 2200, 1500
 
 
 _PAPER, _INK, _FAINT, _WARNING = (250, 250, 248), (24, 24, 27), (110, 110, 118), (196, 62, 0)
-
 _OUTSIDE_ROI = (58, 58, 64)
-
 _DIMMED = 0.3  # brightness of the photograph outside the region of interest
 
-
 _FULL_PERCENTILE = 99.5  # of the populated pixels: one crowded corner must not leave the rest dark
-
 _KEY = "skt_prepare"  # text in the PNG that says what it shows
 
 

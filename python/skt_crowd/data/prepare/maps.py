@@ -42,13 +42,9 @@ from skt_crowd.files import atomic_write, write_json
 
 Layout = Literal["images", "split"]
 
-
 MANIFEST = "manifest.json"
-
 ONE_FILE = "maps.h5"
-
 SHEETS = "contact_sheet"
-
 _PARTS = ".maps.parts"  # maps on their way into ONE_FILE
 
 

@@ -16,7 +16,6 @@ import torch
 from skt_crowd.errors import SktError, UsageError
 
 Shared = TypeVar("Shared")
-
 Result = TypeVar("Result")
 
 

@@ -11,7 +11,6 @@ from skt_crowd.errors import SktError, UsageError
 
 TRAINING_FRAMES = 800
 
-
 # pMapN is proportional to 1 / area and has no unit. Standing people, taken as 1.7 m tall, measure about 115
 # pixels times 1 / sqrt(pMapN) in the frames, so this many pixels are a metre where pMapN is 1.
 _METRE = 68.0

@@ -14,9 +14,7 @@ from skt_crowd.data.readers.matlab import read_image_info_points
 from skt_crowd.errors import SktError, UsageError
 
 _PARTS = {"A": ("part_A", "part_A_final"), "B": ("part_B", "part_B_final")}
-
 _SPLITS = {"train": "train_data", "test": "test_data"}
-
 _ANNOTATIONS = ("ground-truth", "ground_truth")
 
 

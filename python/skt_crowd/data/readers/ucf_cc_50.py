@@ -14,7 +14,6 @@ from skt_crowd.data.readers.matlab import read_ann_points
 from skt_crowd.errors import SktError, UsageError
 
 _FOLDS = 5
-
 _IMAGES = 50
 
 

@@ -10,18 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 POSES = 20
-
 MATERIALS = ("legs", "clothes", "skin", "hair", "bag")
 
-
 HEAD_Y = 0.088  # centre of the head, which is the annotated point
-
 _HALF_WIDTH = 0.3
-
 _ROWS = 150
-
 _COLUMNS = int(2 * _HALF_WIDTH * _ROWS)
-
 
 # Heights are rounded to steps of 6 %, so that reduced figures can be kept.
 _STEP = np.log(1.06)

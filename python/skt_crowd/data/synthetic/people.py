@@ -9,15 +9,11 @@ from skt_crowd.data.synthetic.scenery import Camera, Light, Thing, smooth_noise
 
 SMALLEST_PERSON = 7.0  # pixels
 
-
 # Heads are at least this far apart, in heights of a person across and down, so that none is hidden.
 _APART = (0.15, 0.125)
 
-
 _CLOTHES = MATERIALS.index("clothes")
-
 _SKIN = np.array([[0.93, 0.76, 0.65], [0.85, 0.64, 0.50], [0.70, 0.48, 0.35], [0.47, 0.31, 0.22]])
-
 _HAIR = np.array(
     [[0.08, 0.06, 0.05], [0.17, 0.11, 0.08], [0.33, 0.22, 0.13], [0.62, 0.47, 0.26], [0.5, 0.5, 0.5]]
 )

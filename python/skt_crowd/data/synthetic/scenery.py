@@ -45,7 +45,6 @@ _GROUNDS = np.array(
         [0.68, 0.60, 0.46],  # sand
     ]
 )
-
 _PAVED = (False, True, True, False, False)
 
 

@@ -48,9 +48,7 @@ def _synchronize(device: torch.device) -> None:
 
 
 OURS, EAGER, COMPILED = "skt_ext", "eager torch", "torch.compile"
-
 PEERS = {"eager": EAGER, "compile": COMPILED}
-
 # Relative error of loss and gradients beyond which nothing is timed: rounding of the inputs' own dtype.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
 

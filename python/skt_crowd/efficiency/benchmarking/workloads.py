@@ -13,19 +13,13 @@ from skt_ext.losses import StructuredKnowledgeTransfer, TransferLoss
 
 # The released profile's taps: (stride, channels of the teacher, channels of the student at a quarter).
 LEVELS = ((1, 64, 16), (2, 64, 16), (4, 128, 32), (8, 256, 64), (8, 512, 128), (8, 256, 64))
-
 MAP_STRIDE = 8
-
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 LARGEST_IN_FLOAT64 = 100_000_000  # elements of the student's tensors
 
-
 Loss = Callable[[Sequence[Tensor]], Tensor]
-
 Convert = Callable[[Tensor], Tensor]
 
 
