@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from skt_crowd.demonstration import demo
-from skt_crowd.models import load_model
+from skt_crowd.recipes import demonstration as demo
+from skt_crowd.weights import load_model
 from tests.cli.command_line import skt
 
 TINY = [
@@ -44,7 +44,9 @@ def test_a_demonstration_ends_in_a_table_and_pictures(
         assert (output / "plots" / f"{picture}.png").stat().st_size > 10_000
     assert load_model(output / "student-none-seed0/checkpoints/best.safetensors").label == "1/64-csrnet"
 
-    monkeypatch.setattr("skt_crowd.demonstration.report._draw", lambda *_: None)  # slow, and seen above
+    monkeypatch.setattr(
+        "skt_crowd.recipes.demonstration_report._draw", lambda *_: None
+    )  # slow, and seen above
     again = skt(*command)
     assert again.code == 0, again.err
     assert again.out.count("finished before") == 5

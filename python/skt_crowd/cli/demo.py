@@ -45,8 +45,8 @@ def demo(
     from rich.console import Console
     from rich.table import Table
 
-    from skt_crowd.demonstration.demo import Demo
-    from skt_crowd.demonstration.report import HEAD, write_demo_report
+    from skt_crowd.recipes.demonstration import Demo
+    from skt_crowd.recipes.demonstration_report import HEAD, write_demo_report
 
     console = Console()
     demonstration = Demo(output, quick=quick, overrides=overrides(settings, threads=threads), resume=resume)
