@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.io
 import yaml
-from command_line import refused, skt
 from PIL import Image
 
 from skt_crowd.models import build_model, save_model
+from tests.cli.command_line import refused, skt
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from command_line import refused, skt
+from tests.cli.command_line import refused, skt
 
 
 def test_it_prints_tables_and_writes_a_csv_and_a_plot(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import refused, skt
 from PIL import Image
 
 from skt_crowd.models import build_model, save_model
+from tests.cli.command_line import refused, skt
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import skt
 
 from skt_crowd.demonstration import demo
 from skt_crowd.models import load_model
+from tests.cli.command_line import skt
 
 TINY = [
     "model.channel_preservation_rate=1/64",

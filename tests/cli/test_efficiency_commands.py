@@ -2,7 +2,7 @@
 
 import json
 
-from command_line import refused, skt
+from tests.cli.command_line import refused, skt
 
 
 def test_efficiency_prints_json_for_other_programs() -> None:

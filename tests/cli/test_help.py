@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from command_line import refused, skt
 
 from skt_crowd.evaluation import PROTOCOLS
 from skt_crowd.recipes.recipe_file import recipe_summaries
+from tests.cli.command_line import refused, skt
 
 COMMANDS = (
     *("train", "distill", "recipes", "prepare", "import", "evaluate", "count", "protocols", "report"),

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from command_line import refused, skt
 
 from skt_crowd.models import build_model, load_model
 from skt_crowd.models.weight_files import read_metadata
+from tests.cli.command_line import refused, skt
 
 
 def published(folder: Path) -> Path:

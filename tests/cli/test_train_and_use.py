@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 import torch
 import yaml
-from command_line import Ended, skt
 from PIL import Image
 from rich.console import Console
 
@@ -20,6 +19,7 @@ from skt_crowd.data import render_crowd
 from skt_crowd.models import load_model
 from skt_crowd.recipes import load_recipe
 from skt_crowd.training.run import run_recipe
+from tests.cli.command_line import Ended, skt
 
 RECIPE = {
     "kind": "train",

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import scipy.io
-from crowd_files import write_brt, write_image
-from shared_data import shared_path
 
 from skt_crowd.data import BeijingBrt
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_brt, write_image
+from tests.support.shared_data import shared_path
 
 
 def test_sample(tmp_path):

@@ -1,7 +1,6 @@
 """One way to open every kind of data set."""
 
 import pytest
-from crowd_files import write_ann_points, write_brt, write_image, write_mall, write_shanghaitech
 
 from skt_crowd.data import (
     DATASET_KINDS,
@@ -15,6 +14,7 @@ from skt_crowd.data import (
     open_dataset,
 )
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_ann_points, write_brt, write_image, write_mall, write_shanghaitech
 
 
 def test_every_kind(tmp_path):

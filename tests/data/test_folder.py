@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from crowd_files import write_image
 from PIL import Image
 
 from skt_crowd.data import ImageFolder
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_image
 
 
 def write(path, text: str) -> None:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import scipy.io
-from crowd_files import write_image, write_mall
-from shared_data import shared_path
 
 from skt_crowd.data import Mall
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_image, write_mall
+from tests.support.shared_data import shared_path
 
 ROI = np.ones((6, 8), np.uint8)
 ROI[:, :2] = 0

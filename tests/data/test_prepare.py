@@ -13,7 +13,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from crowd_files import write_mall
 from PIL import Image
 
 from skt_crowd.data import (
@@ -25,6 +24,7 @@ from skt_crowd.data import (
     read_prepared_map,
 )
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_mall
 
 CROWDS = SyntheticCrowds(length=3, height=40, width=56, people_min=0, people_max=6)
 RULE = SigmaRule("fixed", value=3.0)

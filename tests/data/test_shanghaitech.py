@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import scipy.io
-from crowd_files import write_ann_points, write_image, write_image_info, write_shanghaitech
-from shared_data import shared_path
 
 from skt_crowd.data import ShanghaiTech
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_ann_points, write_image, write_image_info, write_shanghaitech
+from tests.support.shared_data import shared_path
 
 
 def open_one(tmp_path, points):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
-from crowd_files import write_ann_points, write_image, write_image_info
-from shared_data import shared_path
 
 from skt_crowd.data import UcfCc50
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_ann_points, write_image, write_image_info
+from tests.support.shared_data import shared_path
 
 
 @pytest.fixture

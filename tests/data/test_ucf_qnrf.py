@@ -1,12 +1,12 @@
 """UCF-QNRF: its folders, points just outside, and messages."""
 
 import pytest
-from crowd_files import write_ann_points, write_image
-from shared_data import shared_path
 
 from skt_crowd.data import UcfQnrf
 from skt_crowd.data.matlab import read_ann_points
 from skt_crowd.errors import SktError, UsageError
+from tests.data.crowd_files import write_ann_points, write_image
+from tests.support.shared_data import shared_path
 
 
 def test_sample(tmp_path):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_crowds import crowd, picture, region
 
 from skt_ext.density import (
     density_map,
@@ -16,6 +15,7 @@ from skt_ext.density import (
     geometry_adaptive_sigma,
     head_and_body,
 )
+from tests.density.random_crowds import crowd, picture, region
 
 sizes = st.integers(1, 40)
 seeds = st.integers(0, 2**31)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 from scipy.io import loadmat
-from shared_data import shared_path
 
 from skt_ext.density import (
     density_map,
@@ -16,6 +15,7 @@ from skt_ext.density import (
     nearest_neighbor_sigma,
     perspective_sigma,
 )
+from tests.support.shared_data import shared_path
 
 Crowd = tuple[np.ndarray, tuple[int, int]]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shared_data import shared_path
 
 from skt_crowd.data.images import read_image
 from skt_crowd.deployment import CountResult, count_image, counts_as_json, write_counts
 from skt_crowd.errors import SktError
 from skt_crowd.models import CSRNet, load_model
+from tests.support.shared_data import shared_path
 
 
 @pytest.fixture(scope="module")

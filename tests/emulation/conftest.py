@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from emulated import DRIVERS, MODES, Drivers, Ordered, why_not
+
+from tests.emulation.emulated import DRIVERS, MODES, Drivers, Ordered, why_not
 
 
 @pytest.fixture(scope="session")

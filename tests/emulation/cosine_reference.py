@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from emulated import FLOAT64, Element
+
+from tests.emulation.emulated import FLOAT64, Element
 
 
 def formula(student: np.ndarray, teacher: np.ndarray, eps: float) -> np.ndarray:  # (N, C, P) -> (N, P)

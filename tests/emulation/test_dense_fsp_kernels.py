@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from emulated import ORDERS
+
+from tests.emulation.emulated import ORDERS
 
 DRIVER = "dense_fsp"
 

@@ -4,8 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cosine_reference import Features, formula, gradient
-from emulated import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+
+from tests.emulation.cosine_reference import Features, formula, gradient
+from tests.emulation.emulated import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 DRIVER = "cosine_distance"
 EPS = 1e-8

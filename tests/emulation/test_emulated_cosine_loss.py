@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from cosine_reference import Features, formula, gradient
-from emulated import ELEMENTS, FLOAT16, FLOAT32, FLOAT64
-from test_emulated_cosine_distance import every_layout, every_mix, every_run
+
+from tests.emulation.cosine_reference import Features, formula, gradient
+from tests.emulation.emulated import ELEMENTS, FLOAT16, FLOAT32, FLOAT64
+from tests.emulation.test_emulated_cosine_distance import every_layout, every_mix, every_run
 
 DRIVER = "cosine_loss"
 EPS = 1e-8

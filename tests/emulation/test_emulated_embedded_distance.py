@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass, replace
 
-import embedding_reference as reference
 import numpy as np
 import pytest
-from emulated import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, MODES, ORDERS, Element, EmulationError
+
+from tests.emulation import embedding_reference as reference
+from tests.emulation.emulated import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    MODES,
+    ORDERS,
+    Element,
+    EmulationError,
+)
 
 DRIVER = "embedded_distance"
 EPS = 1e-8

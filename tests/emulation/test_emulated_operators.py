@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from emulated import ROOT, Drivers
+
+from tests.emulation.emulated import ROOT, Drivers
 
 # Files of tests/native, by the operator whose CUDA source they judge.
 TESTS = {

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from emulated import MODES, ORDERS, EmulationError
+
+from tests.emulation.emulated import MODES, ORDERS, EmulationError
 
 DRIVER = "injected_bugs"
 

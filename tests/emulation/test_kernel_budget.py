@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from emulated import ROOT
+
+from tests.emulation.emulated import ROOT
 
 
 def load_tool() -> ModuleType:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from emulated import BFLOAT16, FLOAT16, FLOAT32, MODES, ORDERS
+
+from tests.emulation.emulated import BFLOAT16, FLOAT16, FLOAT32, MODES, ORDERS
 
 DRIVER = "machine"
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from emulated import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Element
+
+from tests.emulation.emulated import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Element
 
 DRIVER = "pooling"
 RUNS = [("plain", "forward", 0), ("plain", "reverse", 0), *(("plain", "random", seed) for seed in range(3))]

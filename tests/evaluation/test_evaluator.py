@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from shared_data import shared_path
 from torch import nn
 
 from skt_crowd.data.images import read_image
@@ -15,6 +14,7 @@ from skt_crowd.data.samples import CrowdSample
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.evaluation import ImageResult, count_people, evaluate, predict
 from skt_crowd.models import CSRNet, load_model
+from tests.support.shared_data import shared_path
 
 
 class Constant(nn.Module):

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from random_features import random_feature
-from transfer_step import TransferStep, assert_close
 
 import skt_ext
 from skt_ext import losses, reference
+from tests.gpu.transfer_step import TransferStep, assert_close
+from tests.support.random_features import random_feature
 
 PROFILES = pytest.mark.parametrize("profile", ["paper", "released"])
 

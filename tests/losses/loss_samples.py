@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from random_features import FLOATS, random_feature
 from torch import Tensor
 
 from skt_ext import losses, reference
+from tests.support.random_features import FLOATS, random_feature
 
 # Gradients and values computed in float32 or float64 and rounded once to the dtype.
 TOLERANCES = {

@@ -1,12 +1,12 @@
 """What the losses of features have in common: values, gradients, dtypes, layouts, batches, repeatability."""
 
-import loss_samples
 import pytest
 import torch
-from loss_samples import TOLERANCES, feature_pyramid, requiring_grad
-from random_features import FLOATS, on_every_device
 
 from skt_ext import losses
+from tests.losses import loss_samples
+from tests.losses.loss_samples import TOLERANCES, feature_pyramid, requiring_grad
+from tests.support.random_features import FLOATS, on_every_device
 
 
 def gradients(loss: torch.Tensor, features: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -2,15 +2,15 @@
 
 import shutil
 
-import loss_samples
 import pytest
 import torch
 import torch.nn.functional as F
-from random_features import on_every_device, random_feature
 from torch import Tensor
 
 from skt_ext import losses, reference
 from skt_ext.losses import StructuredKnowledgeTransfer
+from tests.losses import loss_samples
+from tests.support.random_features import on_every_device, random_feature
 
 STUDENT_CHANNELS, TEACHER_CHANNELS = (2, 3, 4, 2), (3, 5, 4, 2)
 

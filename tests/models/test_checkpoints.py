@@ -9,12 +9,12 @@ from typing import BinaryIO
 import pytest
 import safetensors.torch
 import torch
-from shared_data import shared_path
 
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.files import atomic_write
 from skt_crowd.models import CSRNet, build_model, load_model, save_model
 from skt_crowd.models.weight_files import read_metadata, read_weights
+from tests.support.shared_data import shared_path
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from shared_data import shared_path
 
 import skt_crowd.models
 from skt_crowd.data.images import normalize_image, read_image
@@ -23,6 +22,7 @@ from skt_crowd.models import (
     save_model,
 )
 from skt_ext.losses import StructuredKnowledgeTransfer
+from tests.support.shared_data import shared_path
 
 MODELS = ("bl", "can", "csrnet", "dssinet", "mcnn", "sanet")
 NARROW = {"mcnn": "1/2"}  # its columns are narrow as they are

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import published_networks as published
 import pytest
 import torch
-from shared_data import shared_path
 
 from skt_crowd.data.images import normalize_image
 from skt_crowd.errors import SktError
 from skt_crowd.models import load_model
 from skt_crowd.models.weight_files import read_weights
+from tests.models import published_networks as published
+from tests.support.shared_data import shared_path
 
 WIDTHS = {2: (32, 64, 128, 256), 3: (21, 43, 85, 171), 4: (16, 32, 64, 128), 5: (13, 26, 51, 102)}
 NETWORKS = {

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from shared_data import shared_path
 
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.models import BL, CAN, MCNN, CrowdCounter, CSRNet, DSSINet, SANet, initialize_from_vgg
 from skt_crowd.models.initialization import VGG16_FEATURE_SCALE
+from tests.support.shared_data import shared_path
 
 
 def vgg16_weights() -> dict[str, torch.Tensor]:

@@ -3,7 +3,8 @@ import math
 
 import pytest
 import torch
-from layouts import LAYOUTS, channels_last, contiguous
+
+from tests.native.layouts import LAYOUTS, channels_last, contiguous
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 EPS = 1e-8

@@ -2,8 +2,9 @@ import itertools
 
 import pytest
 import torch
-from layouts import LAYOUTS, channels_last, contiguous
-from test_native_cosine_distance import DTYPES, EPS, GRADIENT_ERROR, features, formula, gradient
+
+from tests.native.layouts import LAYOUTS, channels_last, contiguous
+from tests.native.test_native_cosine_distance import DTYPES, EPS, GRADIENT_ERROR, features, formula, gradient
 
 
 def check(ops, student, teacher, scale=1.0, eps=EPS):

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from layouts import LAYOUTS, channels_last, contiguous
+
+from tests.native.layouts import LAYOUTS, channels_last, contiguous
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 KERNELS = [(1, 1), (2, 2), (4, 4), (8, 8), (3, 2), (1, 5), (16, 16), (17, 16), (40, 40)]

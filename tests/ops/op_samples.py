@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from random_features import FLOATS
 from torch import Tensor
+
+from tests.support.random_features import FLOATS
 
 LAYOUTS = ["contiguous", "channels_last", "permuted", "sliced"]
 

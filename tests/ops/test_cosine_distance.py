@@ -1,15 +1,15 @@
 """Operator cosine_distance: values and gradients against the float64 reference and plain autograd."""
 
-import op_samples
 import pytest
 import torch
 import torch.nn.functional as F
-from op_samples import TOLERANCES, gradient
-from random_features import FLOATS, on_every_device, random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
 from skt_ext import reference
 from skt_ext._numerics import memory_format_of
+from tests.ops import op_samples
+from tests.ops.op_samples import TOLERANCES, gradient
+from tests.support.random_features import FLOATS, on_every_device, random_feature
 
 EPS = 1e-8
 op = torch.ops.skt_ext.cosine_distance

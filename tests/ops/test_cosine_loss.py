@@ -1,14 +1,14 @@
 """Operators cosine_loss and rescale_: the gradient is made with the loss, and rescaled when another is asked for."""
 
-import op_samples
 import pytest
 import torch
 import torch.nn.functional as F
-from op_samples import TOLERANCES
-from random_features import on_every_device, random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
 from skt_ext._numerics import memory_format_of
+from tests.ops import op_samples
+from tests.ops.op_samples import TOLERANCES
+from tests.support.random_features import on_every_device, random_feature
 
 EPS = 1e-8
 op = torch.ops.skt_ext.cosine_loss

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from op_samples import TOLERANCES, gradient
-from random_features import on_every_device, random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
+from tests.ops.op_samples import TOLERANCES, gradient
+from tests.support.random_features import on_every_device, random_feature
 
 op = torch.ops.skt_ext.dense_fsp_distance
 

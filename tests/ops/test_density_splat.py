@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from random_features import on_every_device
 
 import skt_ext  # noqa: F401  (registers the operators)
 from skt_ext import reference
+from tests.support.random_features import on_every_device
 
 op = torch.ops.skt_ext.density_splat
 SIZES = [(1, 1), (1, 13), (17, 1), (31, 23), (64, 48)]

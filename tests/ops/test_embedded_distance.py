@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from random_features import on_every_device, random_feature
 from torch import Tensor
 
 import skt_ext
 from skt_ext._numerics import memory_format_of
+from tests.support.random_features import on_every_device, random_feature
 
 EPS = 1e-8
 op = torch.ops.skt_ext.embedded_distance

@@ -2,14 +2,14 @@
 
 import math
 
-import op_samples
 import pytest
 import torch
 import torch.nn.functional as F
-from op_samples import gradient
-from random_features import FLOATS, laid_out, on_every_device, random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
+from tests.ops import op_samples
+from tests.ops.op_samples import gradient
+from tests.support.random_features import FLOATS, laid_out, on_every_device, random_feature
 
 op = torch.ops.skt_ext.max_pool_resize
 KERNELS = [(1, 1), (2, 2), (2, 3), (8, 8), (1, 5), (17, 16)]  # (17, 16) has more offsets than uint8 can name

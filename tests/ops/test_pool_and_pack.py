@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from random_features import FLOATS, on_every_device, random_feature
 
 import skt_ext
 from skt_ext._numerics import memory_format_of
+from tests.support.random_features import FLOATS, on_every_device, random_feature
 
 op = torch.ops.skt_ext.pool_and_pack
 LAYOUTS = ["contiguous", "channels_last", "permuted", "sliced"]

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from random_features import random_feature
 
 import skt_ext  # noqa: F401  (registers the operators)
 from skt_ext import _library
+from tests.support.random_features import random_feature
 
 ops = torch.ops.skt_ext
 

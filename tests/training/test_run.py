@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from runs import distillation, recipe
 from torch import Tensor
 
 from skt_crowd.data.crops import TrainingBatch
@@ -22,6 +21,7 @@ from skt_crowd.training import loop
 from skt_crowd.training.metrics import read_metrics
 from skt_crowd.training.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
+from tests.training.runs import distillation, recipe
 
 # Checkpoints at 4 and 8, records every 3 steps: a checkpoint falls between two records.
 EVERYTHING: dict[str, dict[str, Any]] = {
@@ -91,7 +91,7 @@ def test_a_run_leaves_what_it_promises(finished: Path) -> None:
     assert [record["step"] for record in read_metrics(folder.metrics, "evaluation")] == [3, 6]
     assert len(folder.predictions.read_text().splitlines()) == 3
     environment = json.loads(folder.environment.read_text())
-    assert environment["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert environment["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert environment["torch_threads"] == 1
 
 

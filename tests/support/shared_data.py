@@ -12,7 +12,7 @@ def shared_path(*parts: str) -> Path:
     The folder is what the environment variable ``SKT_SHARED`` names, or else ``../shared`` beside the
     repository.
     """
-    root = Path(os.environ.get("SKT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    root = Path(os.environ.get("SKT_SHARED") or Path(__file__).resolve().parents[3] / "shared")
     path = root.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"needs {path}, which is not there (set SKT_SHARED to the folder of shared data)")
