@@ -115,7 +115,7 @@ class Draw:
             elif place < 0.25:
                 point.copy_(points[0])
             elif place < 0.4:
-                edge = [0.0, -0.0, float(width), float(height), width - 1e-9, -1e-9, -3.0, 1e6, -1e300]
+                edge = [0.0, -0.0, float(width), float(height), width - 1e-9, -1e-9, -3.0, 1e6, -1e30]
                 point.view(-1)[self.random.randrange(point.numel())] = self.one_of(edge)
         return points.to(self.device)
 
@@ -147,7 +147,7 @@ def describe(value: Any) -> str:
         dense = value.layout == torch.strided
         strides = f" strides {tuple(value.stride())}" if dense and not value.is_contiguous() else ""
         where = "" if value.device.type == "cpu" else f" on {value.device}"
-        content = f" = {value.tolist()}" if value.numel() <= 4 and dense and not value.is_meta else ""
+        content = f" = {value.tolist()}" if value.numel() == 1 and dense and not value.is_meta else ""
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}{strides}{where}{content}"
     if isinstance(value, np.ndarray):
         return f"array {value.dtype.str}{list(value.shape)} strides {value.strides}"

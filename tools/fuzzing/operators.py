@@ -222,7 +222,7 @@ SUBJECTS = [
     *map(
         _subject,
         [
-            *([] if "per_pixel" not in str(torch.ops.skt_ext.cosine_loss.default._schema) else [cosine_loss]),
+            cosine_loss,
             pool_and_pack,
             pool_and_pack_backward,
             dense_fsp_distance,

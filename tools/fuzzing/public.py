@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fuzzing.draw import Draw
 from fuzzing.operators import EPS, windows
-from fuzzing.subject import Arguments, Subject
+from fuzzing.subject import Arguments, Subject, reference_of
 from skt_ext import density, losses, reference
 
 REDUCTIONS = ["sum", "batchmean", "none"]
@@ -350,7 +350,7 @@ def geodesic_formula(points: Any, roi: Any, *, image: Any, geodesic_weight: floa
         is_uint8 = image.dtype in (torch.uint8, "uint8")
         image = (values / 255 if is_uint8 else values).reshape(-1, *region.shape)[None]
     people = _float64(points)
-    distances = reference.geodesic_neighbors(
+    distances = reference_of("geodesic_neighbors")(
         people, max(neighbors, 1), *region.shape, region[None], image, geodesic_weight, 10.0
     )
     sigma = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuzzing.draw import Draw
+from skt_ext.ops import OPERATORS
 
 Arguments = dict[str, Any]  # by name, in the order of the signature
 
@@ -42,6 +43,4 @@ class Subject:
 
 def reference_of(name: str) -> Callable[..., Any]:
     """The reference of an operator."""
-    from skt_ext import reference
-
-    return getattr(reference, name)
+    return OPERATORS[name].reference
