@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skt_ext._checks import (
@@ -18,10 +19,14 @@ from skt_ext._checks import (
     check_number,
     check_target_map,
 )
-from skt_ext._cosine import summed_cosine_distance
-from skt_ext._numerics import accumulation_dtype, squared_error
-from skt_ext._reduction import reduce
-from skt_ext._relation import dense_fsp_distance, is_fusable, pooling_kernels, product_precision
+from skt_ext._feature_distances import (
+    cosine_loss,
+    dense_fsp_distance,
+    is_fusable,
+    pooling_kernels,
+    product_precision,
+)
+from skt_ext._numerics import accumulation_dtype, reduce, squared_error
 
 PROFILES = ("paper", "released")
 EPS = 1e-8  # of cosine_transfer_loss
@@ -205,10 +210,10 @@ class StructuredKnowledgeTransfer(nn.Module):
                 )
             else:
                 hidden = self._embed(convolution, student)
-                small, _ = torch.ops.skt_ext.max_pool_resize(hidden, *kernel)
+                small = F.max_pool2d(hidden, kernel, ceil_mode=True)
                 distance = total.new_zeros(())
                 if target is not None:
-                    distance = summed_cosine_distance(hidden, target, EPS, intra_weight / images)
+                    distance = cosine_loss(hidden, target, EPS, intra_weight / images)
             total = total + distance
             pooled.append(small)
         return total / images, pooled

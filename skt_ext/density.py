@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skt_ext import _autograd, _fake, _library, reference  # noqa: F401  (register the operators)
+from skt_ext import _library
 from skt_ext._checks import DTYPES, check_choice, check_count, check_number
 from skt_ext._density_checks import (
     as_image,
@@ -26,7 +26,8 @@ from skt_ext._density_checks import (
     check_geodesic,
     check_shape,
 )
-from skt_ext.widths import (
+from skt_ext.ops import OPERATORS
+from skt_ext.sigma import (
     geodesic_adaptive_sigma,
     geometry_adaptive_sigma,
     head_and_body,
@@ -253,8 +254,8 @@ def _draw(
 
 def _operator(name: str, backend: str, device: torch.device) -> Any:
     if backend == "reference":
-        return getattr(reference, name)
+        return OPERATORS[name].reference
     if backend == "native" and _library.BACKENDS[name].get(device.type) != "native":
-        reason = _library.REASON or f"the library has no kernel for {device.type}"
+        reason = _library.load() or f"the library has no kernel for {device.type}"
         raise RuntimeError(f"density_map has no native kernel here: {reason}")
     return getattr(torch.ops.skt_ext, name)

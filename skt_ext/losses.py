@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skt_ext import _autograd, _fake  # noqa: F401  (register the operators)
 from skt_ext._checks import (
     check_choice,
     check_device,
@@ -24,10 +23,15 @@ from skt_ext._checks import (
     check_student_and_teacher,
     check_target_map,
 )
-from skt_ext._cosine import summed_cosine_distance
-from skt_ext._numerics import accumulation_dtype, full_precision, squared_error
-from skt_ext._reduction import REDUCTIONS, reduce
-from skt_ext._relation import dense_fsp_distance, pack, pooling_kernels, product_precision, target_size
+from skt_ext._feature_distances import (
+    cosine_loss,
+    dense_fsp_distance,
+    pack,
+    pooling_kernels,
+    product_precision,
+    target_size,
+)
+from skt_ext._numerics import REDUCTIONS, accumulation_dtype, full_precision, reduce, squared_error
 from skt_ext._transfer import PROFILES as PROFILES
 from skt_ext._transfer import StructuredKnowledgeTransfer, TransferLoss
 
@@ -66,10 +70,9 @@ def cosine_transfer_loss(
     check_number("eps", eps, positive=True)
     check_choice("reduction", reduction, REDUCTIONS)
     if reduction == "none":
-        distance, _ = torch.ops.skt_ext.cosine_distance(student, teacher, eps)
-        return reduce(distance, reduction)
+        return cosine_loss(student, teacher, eps, per_pixel=True)
     images = max(student.shape[0], 1) if reduction == "batchmean" else 1
-    return summed_cosine_distance(student, teacher, eps, 1 / images) / images
+    return cosine_loss(student, teacher, eps, 1 / images) / images
 
 
 def l2_transfer_loss(student: Tensor, teacher: Tensor, *, reduction: str = "sum") -> Tensor:

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "../kernels/cosine_distance_gpu.h"
+#include "../kernels/cosine_loss_gpu.h"
 #include "skt/check.h"
 #include "skt/launch.h"
 #include "skt/layout.h"

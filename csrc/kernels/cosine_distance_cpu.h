@@ -167,73 +167,34 @@ void combine_by_channels(
 
 // ---- blocks [first, last) of the whole problem -------------------------------------------------------------------
 
-// distance (N, P) and statistics (N, 3, P), dense, are written.
-template <class T>
-void forward(
-    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, int64_t first, int64_t last,
-    T* distance, T* statistics) {
-  const bool last_channels = by_channels(problem, student, teacher);
-  std::vector<T> scratch;
-  for (int64_t index = first; index < last; ++index) {
-    const Block block(problem, index);
-    T* rows = statistics + block.n * 3 * problem.pixels + block.begin;
-    const Statistics<T> out{rows, rows + problem.pixels, rows + 2 * problem.pixels};
-    if (last_channels) {
-      sum_by_channels(student, teacher, problem, block, scratch, out);
-    } else {
-      sum_by_pixels(student, teacher, problem, block, out);
-    }
-    distances(out.product, out.student, out.teacher, static_cast<T>(problem.eps), block.pixels(),
-              distance + block.n * problem.pixels + block.begin);
-  }
-}
-
-// grad is (N, 1, H, W) with any strides, zero among them; out, as large as the student and dense, is written.
-template <class T>
-void backward(
-    const FeatureMap& grad, const FeatureMap& student, const FeatureMap& teacher, const T* statistics,
-    const FeatureMap& out, const Problem& problem, int64_t first, int64_t last) {
-  const bool last_channels = by_channels(problem, student, teacher) && out.stride_c == 1;
-  T grads[kBlock], of_teacher[kBlock], of_student[kBlock];
-  std::vector<T> scratch, result;
-  for (int64_t index = first; index < last; ++index) {
-    const Block block(problem, index);
-    const T* rows = statistics + block.n * 3 * problem.pixels + block.begin;
-    const T* g = load_pixels(grad, block.n, 0, block.begin, block.end, grads);
-    coefficients(g, rows, rows + problem.pixels, rows + 2 * problem.pixels, static_cast<T>(problem.eps),
-                 block.pixels(), of_teacher, of_student);
-    if (last_channels) {
-      combine_by_channels(of_teacher, of_student, student, teacher, out, false, problem, block, scratch, result);
-    } else {
-      combine_by_pixels(of_teacher, of_student, student, teacher, out, false, problem, block);
-    }
-  }
-}
-
-// The sum of each block's distances is written to sums[block], and to out, where there is one, scale times its gradient.
-// `streamed`: out has T's storage, is dense, and too large to stay in a cache.
+// The distances of the pixels are written to distance (N, P) where that is given, else each block's sum of them to
+// sums[block]; scale times the gradient of their sum is written to `out` where that is given. `streamed`: out has T's
+// storage, is dense, and is too large to stay in a cache.
 template <class T>
 void loss(
     const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, T scale, const FeatureMap* out,
-    bool streamed, int64_t first, int64_t last, double* sums) {
-  const bool last_channels = by_channels(problem, student, teacher) && (out == nullptr || out->stride_c == 1);
-  T rows[3][kBlock], distance[kBlock], grads[kBlock], of_teacher[kBlock], of_student[kBlock];
+    bool streamed, int64_t first, int64_t last, double* sums, T* distance) {
+  const bool adjacent = by_channels(problem, student, teacher);
+  const bool gradient_by_channels = adjacent && out != nullptr && out->stride_c == 1;
+  const bool sum_channels_first = adjacent && (gradient_by_channels || out == nullptr || distance != nullptr);
+  T rows[3][kBlock], of_block[kBlock], grads[kBlock], of_teacher[kBlock], of_student[kBlock];
   const Statistics<T> statistics{rows[0], rows[1], rows[2]};
   std::fill_n(grads, kBlock, scale);
   std::vector<T> scratch, result;
   const T eps = static_cast<T>(problem.eps);
   for (int64_t index = first; index < last; ++index) {
     const Block block(problem, index);
-    if (last_channels) {
+    if (sum_channels_first) {
       sum_by_channels(student, teacher, problem, block, scratch, statistics);
     } else {
       sum_by_pixels(student, teacher, problem, block, statistics);
     }
-    distances(rows[0], rows[1], rows[2], eps, block.pixels(), distance);
-    sums[index] = total(distance, block.pixels());
+    T* to = distance == nullptr ? of_block : distance + block.n * problem.pixels + block.begin;
+    distances(rows[0], rows[1], rows[2], eps, block.pixels(), to);
+    if (distance == nullptr) sums[index] = total(to, block.pixels());
     if (out == nullptr) continue;
     coefficients(grads, rows[0], rows[1], rows[2], eps, block.pixels(), of_teacher, of_student);
-    if (last_channels) {
+    if (gradient_by_channels) {
       combine_by_channels(of_teacher, of_student, student, teacher, *out, streamed, problem, block, scratch, result);
     } else {
       combine_by_pixels(of_teacher, of_student, student, teacher, *out, streamed, problem, block);

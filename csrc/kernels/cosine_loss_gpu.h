@@ -1,4 +1,4 @@
-// Sum of the cosine distances of all pixels and, in the same pass, the gradient of `scale` times it.
+// The cosine distances of all pixels, or their sum, and in the same pass the gradient of `scale` times the sum.
 //
 // A gradient needs a pixel's sums over all channels, so that every channel is needed twice. It is read once all the same:
 //   by pixels (NCHW, or one of each layout): a block has the channels of a few neighbouring pixels, as few as it takes to
@@ -8,11 +8,45 @@
 // distances give one partial, a second kernel adds the partials up.
 #pragma once
 
-#include "cosine_distance_gpu.h"
+#include "cosine_formula_gpu.h"
 
 namespace skt::gpu::cosine {
 
-constexpr int kWarps = kThreads / kWarp;
+constexpr int kWarps = 8;  // of a block
+constexpr int kThreads = kWarp * kWarps;
+
+struct Sizes {
+  int64_t batch, channels, pixels;
+  int64_t blocks = 0;  // that share out the pixels of an image; see in_blocks_of
+};
+
+// The sizes of a launch whose blocks have `pixels` pixels of one image each. The number of blocks comes with them because a
+// GPU has no 64-bit division: it would be a call, with a stack.
+inline Sizes in_blocks_of(int64_t pixels, Sizes sizes) {
+  sizes.blocks = (sizes.pixels + pixels - 1) / pixels;
+  return sizes;
+}
+
+// The image of this block, and the first pixel there.
+struct Place {
+  int64_t image, pixel;
+};
+
+__device__ inline Place place_of_block(const Sizes& sizes, int pixels) {
+  const unsigned blocks = static_cast<unsigned>(sizes.blocks);  // a launch has fewer than 2^31
+  return {blockIdx.x / blocks, static_cast<int64_t>(blockIdx.x % blocks) * pixels};
+}
+
+// In elements; the rows of an image join, so that one stride leads from pixel to pixel.
+struct Strides {
+  int64_t image, channel, pixel;
+};
+
+// Elements of the gradient of a student of S. float16 alone would lose values that are small before a gradient scaler's
+// factor reaches them.
+template <class S, class T>
+using gradient_t = std::conditional_t<std::is_same_v<S, __half>, accumulator_t<S, T>, S>;
+
 constexpr int kHeldPacks = 4;  // of each feature, in the registers of a lane of loss_by_channels
 
 constexpr __host__ __device__ int on_16_bytes(int bytes) { return (bytes + 15) / 16 * 16; }
@@ -60,13 +94,14 @@ __device__ inline A block_sum(A value, A (&of_warps)[kWarps]) {
 
 // Block (kThreads), a block for each tile of an image; tile.pixels = lanes * Count with lanes a power of two up to a warp.
 // With Count > 1: pixel strides of 1, and all pointers, strides and the number of pixels divisible by Count. `out` may be
-// null (then tile.held is 0). partials: one for each block.
+// null (then tile.held is 0). Either distances (N, P) or partials, one for each block, is given.
 template <class S, class T, int Count>
 __global__ void __launch_bounds__(kThreads) loss_by_pixels(
     const S* __restrict__ student, Strides s, const T* __restrict__ teacher, Strides t, Sizes sizes, LossTile<S, T> tile,
-    accumulator_t<S, T> eps, accumulator_t<S, T> scale, S* __restrict__ out, Strides o,
-    accumulator_t<S, T>* __restrict__ partials) {
+    accumulator_t<S, T> eps, accumulator_t<S, T> scale, gradient_t<S, T>* __restrict__ out, Strides o,
+    accumulator_t<S, T>* __restrict__ distances, accumulator_t<S, T>* __restrict__ partials) {
   using A = accumulator_t<S, T>;
+  using G = gradient_t<S, T>;
   SKT_DYNAMIC_SHARED(unsigned char, shared);
   SKT_STATIC_SHARED(A, of_warps, kWarps);
   S* held_student = reinterpret_cast<S*>(shared);
@@ -121,26 +156,27 @@ __global__ void __launch_bounds__(kThreads) loss_by_pixels(
       for (int i = 0; i < kWarps; ++i) total[k] += block_sums[(i * 3 + k) * tile.pixels + thread];
     }
     distance = distance_of(total[0], total[1], total[2], eps);
+    if (distances) distances[n * sizes.pixels + first + thread] = distance;
     const Coefficients<A> of = coefficients(scale, total[0], total[1], total[2], eps);
     block_coefficients[thread] = of.of_teacher;
     block_coefficients[tile.pixels + thread] = of.of_student;
   }
   const A partial = block_sum(distance, of_warps);  // its barrier makes the coefficients visible as well
-  if (thread == 0) partials[blockIdx.x] = partial;
+  if (thread == 0 && partials) partials[blockIdx.x] = partial;
   if (!out || !active) return;
 
   const Pack<A, Count> of_teacher = load<Count>(block_coefficients + column);
   const Pack<A, Count> of_student = load<Count>(block_coefficients + tile.pixels + column);
   const auto gradient = [&](const Pack<S, Count>& pack_s, const Pack<T, Count>& pack_t) {
-    Pack<S, Count> result;
+    Pack<G, Count> result;
 #pragma unroll
     for (int i = 0; i < Count; ++i) {
       const A a = widen(pack_s.value[i]), b = widen(pack_t.value[i]);
-      result.value[i] = narrow<S>(of_teacher.value[i] * b + of_student.value[i] * a);
+      result.value[i] = narrow<G>(of_teacher.value[i] * b + of_student.value[i] * a);
     }
     return result;
   };
-  S* to = out + n * o.image + slice * o.channel + (first + column) * o.pixel;
+  G* to = out + n * o.image + slice * o.channel + (first + column) * o.pixel;
   int c = slice;
 #pragma unroll 4
   for (; c < tile.held; c += slices, to += slices * o.channel) {
@@ -158,13 +194,15 @@ __global__ void __launch_bounds__(kThreads) loss_by_pixels(
 }
 
 // Block (kThreads); `lanes` threads, a power of two up to a warp, for each pixel of an image. Channel strides are 1; with
-// Count > 1 all pointers, strides and the number of channels are divisible by Count. `out` may be null.
+// Count > 1 all pointers, strides and the number of channels are divisible by Count. `out` may be null;
+// either distances (N, P) or partials, one for each block, is given.
 template <class S, class T, int Count>
 __global__ void __launch_bounds__(kThreads) loss_by_channels(
     const S* __restrict__ student, Strides s, const T* __restrict__ teacher, Strides t, Sizes sizes, int lanes,
-    accumulator_t<S, T> eps, accumulator_t<S, T> scale, S* __restrict__ out, Strides o,
-    accumulator_t<S, T>* __restrict__ partials) {
+    accumulator_t<S, T> eps, accumulator_t<S, T> scale, gradient_t<S, T>* __restrict__ out, Strides o,
+    accumulator_t<S, T>* __restrict__ distances, accumulator_t<S, T>* __restrict__ partials) {
   using A = accumulator_t<S, T>;
+  using G = gradient_t<S, T>;
   SKT_STATIC_SHARED(A, of_warps, kWarps);
   const int lane = threadIdx.x % lanes;
   const Place at = place_of_block(sizes, kThreads / lanes);
@@ -197,13 +235,13 @@ __global__ void __launch_bounds__(kThreads) loss_by_channels(
 
   if (out) {
     const Coefficients<A> of = coefficients(scale, product, of_s, of_t, eps);
-    S* to = out + n * o.image + p * o.pixel;
+    G* to = out + n * o.image + p * o.pixel;
     const auto write = [&](int64_t c, const Pack<S, Count>& pack_s, const Pack<T, Count>& pack_t) {
-      Pack<S, Count> result;
+      Pack<G, Count> result;
 #pragma unroll
       for (int i = 0; i < Count; ++i) {
         const A a = widen(pack_s.value[i]), b = widen(pack_t.value[i]);
-        result.value[i] = narrow<S>(of.of_teacher * b + of.of_student * a);
+        result.value[i] = narrow<G>(of.of_teacher * b + of.of_student * a);
       }
       store<Count>(to + c, result);
     };
@@ -218,6 +256,10 @@ __global__ void __launch_bounds__(kThreads) loss_by_channels(
     }
   }
   const A distance = active && lane == 0 ? distance_of(product, of_s, of_t, eps) : A(0);
+  if (distances) {
+    if (active && lane == 0) distances[n * sizes.pixels + p] = distance;
+    return;
+  }
   const A partial = block_sum(distance, of_warps);
   if (threadIdx.x == 0) partials[blockIdx.x] = partial;
 }

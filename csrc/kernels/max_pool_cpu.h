@@ -144,16 +144,12 @@ SKT_INLINE void reduce_window_body(const Window<T>& window, int64_t channels, T*
   }
 }
 
-// One input row of one window row, channels_last: a value where it won, zero elsewhere.
-template <class Bits, class Index>
+// One input pixel of a window, channels_last: the gradient of the channels that won there, zero elsewhere.
+template <class Bits>
 SKT_INLINE void select_body(
-    const Bits* SKT_RESTRICT grad, int64_t stride, const Index* SKT_RESTRICT winner, Index label, int64_t count,
+    const Bits* SKT_RESTRICT grad, const uint8_t* SKT_RESTRICT winner, uint8_t label, int64_t count,
     Bits* SKT_RESTRICT out) {
-  if (stride == 1) {
-    for (int64_t c = 0; c < count; ++c) out[c] = winner[c] == label ? grad[c] : Bits(0);
-  } else {
-    for (int64_t c = 0; c < count; ++c) out[c] = winner[c] == label ? grad[c * stride] : Bits(0);
-  }
+  for (int64_t c = 0; c < count; ++c) out[c] = winner[c] == label ? grad[c] : Bits(0);
 }
 
 namespace {
@@ -170,17 +166,13 @@ SKT_MAX_POOL_LOOPS(float)
 SKT_MAX_POOL_LOOPS(double)
 #undef SKT_MAX_POOL_LOOPS
 
-#define SKT_SELECT_LOOP(Bits, Index)                                                                                 \
-  SKT_SIMD void select(                                                                                              \
-      const Bits* grad, int64_t stride, const Index* winner, Index label, int64_t count, Bits* out) {                \
-    select_body(grad, stride, winner, label, count, out);                                                            \
+#define SKT_SELECT_LOOP(Bits)                                                                                        \
+  SKT_SIMD void select(const Bits* grad, const uint8_t* winner, uint8_t label, int64_t count, Bits* out) {           \
+    select_body(grad, winner, label, count, out);                                                                    \
   }
-SKT_SELECT_LOOP(uint16_t, uint8_t)
-SKT_SELECT_LOOP(uint32_t, uint8_t)
-SKT_SELECT_LOOP(uint64_t, uint8_t)
-SKT_SELECT_LOOP(uint16_t, int32_t)
-SKT_SELECT_LOOP(uint32_t, int32_t)
-SKT_SELECT_LOOP(uint64_t, int32_t)
+SKT_SELECT_LOOP(uint16_t)
+SKT_SELECT_LOOP(uint32_t)
+SKT_SELECT_LOOP(uint64_t)
 #undef SKT_SELECT_LOOP
 
 }  // namespace
@@ -211,24 +203,21 @@ class WindowRow {
   std::vector<int32_t> winner_, spare_winner_, column_;
 };
 
-// Output rows [first, last) of all N * C * out_height, NCHW output; argmax is dense or null.
-template <class T, class Index>
-void forward_by_pixels(
-    const FeatureMap& input, const Problem& problem, int64_t first, int64_t last, const FeatureMap& output,
-    Index* argmax) {
+// One plane of a map, whose first pixel is element `first`: the maximum of each window to `out`, its offset inside the
+// window to `argmax`, if given.
+template <class T>
+void pool_plane(const FeatureMap& input, int64_t first, const Problem& problem, T* out, uint8_t* argmax) {
   // Chunks of whole windows that stay in the first-level cache.
   const int64_t windows_per_chunk = std::min(std::max<int64_t>(1, 1024 / problem.kernel_w), problem.out_width());
   const int64_t chunk = windows_per_chunk * problem.kernel_w;
   const bool in_place = input.storage == storage_of<T>() && input.stride_w == 1;
   WindowRow<T> windows_of(windows_per_chunk, problem.kernel_w);
   std::vector<T> scratch(in_place ? 0 : problem.kernel_h * chunk);
-  for (int64_t item = first; item < last; ++item) {
-    const int64_t oh = item % problem.out_height(), plane = item / problem.out_height();
-    const int64_t n = plane / problem.channels, c = plane % problem.channels;
+  for (int64_t oh = 0; oh < problem.out_height(); ++oh) {
     const int64_t top = oh * problem.kernel_h, rows = std::min(problem.kernel_h, problem.height - top);
     for (int64_t left = 0; left < problem.width; left += chunk) {
       const int64_t columns = std::min(chunk, problem.width - left);
-      const int64_t pixel = n * input.stride_n + c * input.stride_c + top * input.stride_h + left * input.stride_w;
+      const int64_t pixel = first + top * input.stride_h + left * input.stride_w;
       for (int64_t row = 0; !in_place && row < rows; ++row) {
         widen_row(input.storage, input.data, pixel + row * input.stride_h, input.stride_w, columns,
                   scratch.data() + row * chunk);
@@ -236,8 +225,8 @@ void forward_by_pixels(
       const T* pixels = in_place ? static_cast<const T*>(input.data) + pixel : scratch.data();
       const Best<T> best = windows_of.reduce(pixels, in_place ? input.stride_h : chunk, rows, columns);
       const int64_t windows = (columns + problem.kernel_w - 1) / problem.kernel_w;
-      const int64_t to = item * problem.out_width() + left / problem.kernel_w;
-      narrow_row(output.storage, best.value, windows, output.data, to, 1);
+      const int64_t to = oh * problem.out_width() + left / problem.kernel_w;
+      std::copy_n(best.value, windows, out + to);
       if (argmax != nullptr) std::copy_n(best.winner, windows, argmax + to);
     }
   }
@@ -264,72 +253,24 @@ Window<T> load_window(
   return {scratch.data(), rows, columns, columns * channels, channels, problem.kernel_w};
 }
 
-// Output rows [first, last) of all N * out_height, channels_last input and output.
-template <class T, class Index>
-void forward_by_channels(
-    const FeatureMap& input, const Problem& problem, int64_t first, int64_t last, const FeatureMap& output,
-    Index* argmax) {
-  std::vector<T> scratch, best(problem.channels);
-  std::vector<int32_t> winner(problem.channels);
-  for (int64_t item = first; item < last; ++item) {
-    const int64_t n = item / problem.out_height(), oh = item % problem.out_height();
-    const int64_t top = oh * problem.kernel_h, bottom = std::min(top + problem.kernel_h, problem.height);
-    for (int64_t ow = 0; ow < problem.out_width(); ++ow) {
-      const int64_t left = ow * problem.kernel_w, right = std::min(left + problem.kernel_w, problem.width);
-      reduce_window(load_window(input, problem, n, top, bottom, left, right, scratch), problem.channels, best.data(),
-                    winner.data());
-      const int64_t to = (item * problem.out_width() + ow) * problem.channels;
-      narrow_row(output.storage, best.data(), problem.channels, output.data, to, 1);
-      std::copy_n(winner.data(), problem.channels, argmax + to);
-    }
-  }
-}
-
 // ---- backward ----------------------------------------------------------------------------------------------------
 
-// The gradient of the output with any strides, as bits: it is moved, never computed with.
+// The gradient of one dense plane from that of its pooled one, as bits: they are moved, never computed with. Windows do
+// not overlap, so that each pixel is written by its own window only: all are cleared, and every winner gets its value.
 template <class Bits>
-struct Gradient {
-  const Bits* data;
-  int64_t stride_n, stride_c, stride_h, stride_w;
-};
-
-// Window rows [first, last) of all N * C * out_height; out (N, C, H, W) is dense NCHW. Windows do not overlap, so each
-// input pixel is written by its own window only: the rows are cleared and every winner receives its value.
-template <class Bits, class Index>
-void backward_by_pixels(
-    const Gradient<Bits>& grad, const Index* argmax, const Problem& problem, int64_t first, int64_t last, Bits* out) {
+void unpool_plane(const Bits* grad, const uint8_t* argmax, const Problem& problem, Bits* out) {
   const uint32_t kernel_w = static_cast<uint32_t>(problem.kernel_w);
-  for (int64_t item = first; item < last; ++item) {
-    const int64_t oh = item % problem.out_height(), plane = item / problem.out_height();
-    const int64_t n = plane / problem.channels, c = plane % problem.channels;
+  for (int64_t oh = 0; oh < problem.out_height(); ++oh) {
     const int64_t top = oh * problem.kernel_h, rows = std::min(problem.kernel_h, problem.height - top);
-    Bits* target = out + (plane * problem.height + top) * problem.width;
+    Bits* target = out + top * problem.width;
     std::memset(target, 0, sizeof(Bits) * rows * problem.width);
-    const Bits* source = grad.data + n * grad.stride_n + c * grad.stride_c + oh * grad.stride_h;
-    const Index* winner = argmax + item * problem.out_width();
+    const Bits* source = grad + oh * problem.out_width();
+    const uint8_t* winner = argmax + oh * problem.out_width();
     for (int64_t ow = 0; ow < problem.out_width(); ++ow) {
-      const uint32_t offset = static_cast<uint32_t>(winner[ow]);
+      const uint32_t offset = winner[ow];
       const int64_t row = offset / kernel_w, column = ow * problem.kernel_w + offset % kernel_w;
       // An offset that no forward pass wrote must not write outside the map.
-      if (row < rows && column < problem.width) target[row * problem.width + column] = source[ow * grad.stride_w];
-    }
-  }
-}
-
-// Input rows [first, last) of all N * H; out is dense channels_last, and so is argmax. Each input pixel looks up its window.
-template <class Bits, class Index>
-void backward_by_channels(
-    const Gradient<Bits>& grad, const Index* argmax, const Problem& problem, int64_t first, int64_t last, Bits* out) {
-  for (int64_t item = first; item < last; ++item) {
-    const int64_t n = item / problem.height, row = item % problem.height, oh = row / problem.kernel_h;
-    for (int64_t column = 0; column < problem.width; ++column) {
-      const int64_t ow = column / problem.kernel_w;
-      const int64_t label = row % problem.kernel_h * problem.kernel_w + column % problem.kernel_w;
-      const int64_t window = (n * problem.out_height() + oh) * problem.out_width() + ow;
-      select(grad.data + n * grad.stride_n + oh * grad.stride_h + ow * grad.stride_w, grad.stride_c,
-             argmax + window * problem.channels, static_cast<Index>(label), problem.channels,
-             out + (item * problem.width + column) * problem.channels);
+      if (row < rows && column < problem.width) target[row * problem.width + column] = source[ow];
     }
   }
 }

@@ -1,7 +1,7 @@
 // Max over windows that tile a map, on the GPU, and its gradient.
 //
-// The pooled map keeps the winner's offset row * kernel_w + column inside its window, one byte where windows have at most
-// 256 pixels. As in torch, the first of equal maxima wins, and among NaNs the last. 16-bit values are compared as float.
+// The pooled map keeps the winner's offset row * kernel_w + column inside its window in one byte: a window has at most 256
+// pixels. As in torch, the first of equal maxima wins, and among NaNs the last. 16-bit values are compared as float.
 //
 //   by pixels (NCHW):            a thread has Count neighbouring columns and walks down the rows of a window; shared
 //                                memory hands the columns' maxima to one thread a window.
@@ -468,66 +468,6 @@ __device__ inline void backward_tile(
     if (feature.walk == Walk::by_pixels) backward_by_pixels<Access>(feature, normalisation, n, tile);
     else backward_by_channels<Access>(feature, normalisation, n, tile, shared);
   });
-}
-
-// ---- windows of more than 256 pixels -------------------------------------------------------------------------------
-
-// Block (kThreads): a warp for each window, its lanes walking through the window's rows; pooled.winner is not used.
-template <class A>
-__global__ void __launch_bounds__(kThreads) forward_large(
-    Feature feature, int64_t windows, int32_t* __restrict__ winner) {
-  const int64_t index = blockIdx.x * static_cast<int64_t>(kThreads / kWarp) + threadIdx.x / kWarp;
-  if (index >= windows) return;  // the whole warp
-  const int lane = threadIdx.x % kWarp;
-  const int64_t positions = static_cast<int64_t>(feature.out_height()) * feature.out_width();
-  const int64_t plane = index / positions, p = index % positions;
-  const int64_t c = plane % feature.channels, n = plane / feature.channels;
-  const Window window(feature, p);
-  const int64_t from = n * feature.map.stride_n + c * feature.map.stride_c + window.top * feature.map.stride_h +
-                       window.left * feature.map.stride_w;
-  Best<A> best{read<A>(feature.map.data, feature.map.storage, from), 0};
-  int row = 0, column = lane;
-  for (;;) {
-    while (column >= window.columns) {
-      column -= window.columns;
-      ++row;
-    }
-    if (row >= window.rows) break;
-    const A value = read<A>(feature.map.data, feature.map.storage,
-                            from + row * feature.map.stride_h + column * feature.map.stride_w);
-    best = better(best, {value, row * feature.kernel_w + column});
-    column += kWarp;
-  }
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
-    const Best<A> other{__shfl_xor_sync(0xffffffffu, best.value, distance),
-                        __shfl_xor_sync(0xffffffffu, best.offset, distance)};
-    best = better(best, other);
-  }
-  if (lane != 0) return;
-  const int64_t at = n * feature.pooled.stride_n + c * feature.pooled.stride_c + p * feature.pooled.stride_p;
-  write(feature.pooled.value, feature.pooled.storage, at, best.value);
-  winner[at] = best.offset;
-}
-
-// Block (kThreads): a thread for each element of the map, in the order of a contiguous one.
-template <class A>
-__global__ void __launch_bounds__(kThreads) backward_large(
-    Feature feature, int64_t elements, const int32_t* __restrict__ winner) {
-  const int64_t index = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x;
-  if (index >= elements) return;
-  const int64_t pixels = static_cast<int64_t>(feature.height) * feature.width;
-  const int64_t plane = index / pixels, c = plane % feature.channels, n = plane / feature.channels;
-  const int64_t pixel = index - plane * pixels;
-  const int y = static_cast<int>(pixel / feature.width);
-  const int x = static_cast<int>(pixel - static_cast<int64_t>(y) * feature.width);
-  const int h = y / feature.kernel_h, w = x / feature.kernel_w;
-  const int64_t p = static_cast<int64_t>(h) * feature.out_width() + w;
-  const int64_t at = n * feature.pooled.stride_n + c * feature.pooled.stride_c + p * feature.pooled.stride_p;
-  const int own = (y - h * feature.kernel_h) * feature.kernel_w + x - w * feature.kernel_w;
-  const A value = winner[at] == own ? read<A>(feature.pooled.value, feature.pooled.storage, at) : A(0);
-  write(feature.map.data, feature.map.storage,
-        n * feature.map.stride_n + c * feature.map.stride_c + y * feature.map.stride_h + x * feature.map.stride_w, value);
 }
 
 }  // namespace skt::gpu::max_pool

@@ -92,12 +92,7 @@ void pool_planes(
       });
       if (winners != nullptr) std::memset(winners, 0, positions);
     } else {
-      FeatureMap one = input;  // the plane as a map of one image and one channel
-      const int64_t offset = n * input.stride_n + c * input.stride_c;
-      one.data = static_cast<char*>(input.data) + offset * bytes_of(input.storage);
-      const Problem single{1, 1, problem.height, problem.width, problem.kernel_h, problem.kernel_w};
-      max_pool::forward_by_pixels<T, uint8_t>(one, single, 0, problem.out_height(),
-                                              {row, storage_of<T>(), 0, 0, 0, 0, 0}, winners);
+      max_pool::pool_plane(input, n * input.stride_n + c * input.stride_c, problem, row, winners);
     }
     if (inverse_deviation != nullptr) inverse_deviation[index] = normalize(row, positions);
   }
@@ -173,10 +168,8 @@ void unpool_planes(
       continue;
     }
     narrow_row(storage, row, gradient.positions, narrow.data(), 0, 1);
-    const Problem single{1, 1, problem.height, problem.width, problem.kernel_h, problem.kernel_w};
-    max_pool::backward_by_pixels<Bits, uint8_t>(
-        {narrow.data(), 0, 0, problem.out_width(), 1}, gradient.argmax + gradient.place.row(n, c) * gradient.positions,
-        single, 0, problem.out_height(), out + plane * problem.height * problem.width);
+    max_pool::unpool_plane(narrow.data(), gradient.argmax + gradient.place.row(n, c) * gradient.positions, problem,
+                           out + plane * problem.height * problem.width);
   }
 }
 
@@ -211,7 +204,7 @@ void unpool_bands(
       for (int64_t column = 0; column < problem.width; ++column) {
         const int64_t label = (row - top) * problem.kernel_w + column % problem.kernel_w;
         const int64_t cell = column / problem.kernel_w * channels;
-        max_pool::select(narrow.data() + cell, 1, winners.data() + cell, static_cast<uint8_t>(label), channels,
+        max_pool::select(narrow.data() + cell, winners.data() + cell, static_cast<uint8_t>(label), channels,
                          out + ((n * problem.height + row) * problem.width + column) * channels);
       }
     }

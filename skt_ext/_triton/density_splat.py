@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, windows_by_tile
-from skt_ext.reference_density import sum_blocks
+from skt_ext.ops.density_splat import sum_blocks
 
 TILE_HEIGHT, TILE_WIDTH = 16, 64
 BLOCK = 128  # pixels of a window's side that a person's program looks at together
@@ -163,7 +163,7 @@ def density_splat(
     subpixel: bool,
     roi: Tensor | None,
 ) -> Tensor:
-    """See skt_ext.reference_density.density_splat, whose arguments and result these are."""
+    """See skt_ext.ops.density_splat.reference, whose arguments and result these are."""
     if roi is not None and stride > 1:  # a region cuts through cells, so it is applied to pixels
         maps = density_splat(points, sigma, offsets, height, width, 1, truncate, conserve, subpixel, roi)
         return sum_blocks(maps, stride)

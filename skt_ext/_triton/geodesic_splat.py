@@ -19,7 +19,7 @@ from torch import Tensor
 
 from skt_ext._triton.density_splat import BLOCK, _axis_sum, density_splat
 from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, windows_by_tile
-from skt_ext.reference_density import sum_blocks
+from skt_ext.ops.density_splat import sum_blocks
 
 TILE_HEIGHT, TILE_WIDTH = 16, 64
 LINE = 64  # pixels of a line that a person's program relaxes together
@@ -188,7 +188,7 @@ def geodesic_splat(
     weight: float,
     gain: float,
 ) -> Tensor:
-    """See skt_ext.reference_geodesic.geodesic_splat, whose arguments and result these are."""
+    """See skt_ext.ops.geodesic_splat.reference, whose arguments and result these are."""
     scale = weight * gain / (1 - weight)
     changes = None if image is None or scale == 0 else image
     if roi is None and changes is None:  # nothing in the way: the straight line is the shortest

@@ -14,7 +14,7 @@ from skt_ext import _library, density
 from skt_ext.density import density_map, geometry_adaptive_sigma
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-BACKENDS = ["auto", "reference", *(["native"] if _library.REASON is None else [])]
+BACKENDS = ["auto", "reference", *(["native"] if _library.load() is None else [])]
 on_every_device = pytest.mark.parametrize("device", DEVICES)
 with_every_backend = pytest.mark.parametrize("backend", ["auto", "reference"])
 under_every_rule = pytest.mark.parametrize("boundary", density.BOUNDARIES)
@@ -214,7 +214,7 @@ def test_mass_is_conserved_for_any_crowd(people, height, width, seed, sigma):
 
 def test_native_backend_is_refused_where_there_is_none(monkeypatch):
     monkeypatch.setitem(_library.BACKENDS, "density_splat", {"cpu": "reference", "cuda": "reference"})
-    monkeypatch.setattr(_library, "REASON", "SKT_EXT_NO_NATIVE is set")
+    monkeypatch.setattr(_library, "load", lambda: "SKT_EXT_NO_NATIVE is set")
     message = "density_map has no native kernel here: SKT_EXT_NO_NATIVE is set"
     with pytest.raises(RuntimeError, match=f"^{message}$"):
         density_map(torch.zeros(1, 2), (2, 2), 1.0, backend="native")

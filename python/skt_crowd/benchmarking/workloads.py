@@ -144,16 +144,15 @@ def transfer(setting: Setting) -> Workload:
 
 
 def pooling(setting: Setting) -> Workload:
-    """Max-pool-resize of the three features that are finer than the map."""
+    """Max-pool-resize of the three features that are finer than the map, packed along the channels."""
     levels = [(channels, stride) for stride, channels, _ in LEVELS if stride < MAP_STRIDE]
     student = tuple(setting.feature(*level).requires_grad_() for level in levels)
     kernels = [MAP_STRIDE // stride for _, stride in levels]
 
     def ours(features: Sequence[Tensor]) -> Tensor:
-        return _total(
-            torch.ops.skt_ext.max_pool_resize(feature, kernel, kernel)[0].float().sum()
-            for feature, kernel in zip(features, kernels, strict=True)
-        )
+        windows = [kernel for kernel in kernels for _ in "hw"]
+        packed: Tensor = torch.ops.skt_ext.pool_and_pack(list(features), windows, False, True)[0]
+        return packed.sum()
 
     def eager(features: Sequence[Tensor], convert: Convert = _as_it_is) -> Tensor:
         return _total(

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_ext import reference
 from skt_ext.density import (
     geodesic_adaptive_sigma,
     geometry_adaptive_sigma,
@@ -17,6 +16,7 @@ from skt_ext.density import (
     nearest_neighbor_sigma,
     perspective_sigma,
 )
+from skt_ext.ops import OPERATORS
 from tests.density.random_crowds import crowd, picture, region
 
 
@@ -213,6 +213,6 @@ def test_the_operator_equals_the_reference(people, height, width, seed, weight):
     ):
         arguments = (positions, 3, height, width, roi, image, weight, 5.0)
         distances = torch.ops.skt_ext.geodesic_neighbors(*arguments)
-        torch.testing.assert_close(distances, reference.geodesic_neighbors(*arguments), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(distances, OPERATORS["geodesic_neighbors"].reference(*arguments), rtol=1e-5, atol=1e-5)
         if people > 3:
             assert distances[2].eq(math.inf).all()

@@ -1,16 +1,30 @@
-"""Dense FSP distance of features of different sizes: bring them to one size, pack them, compare the products."""
+"""How features are compared: by the sum of cosine distances, and by FSP matrices once they have one size."""
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from skt_ext._checks import check_count
-from skt_ext._numerics import accumulation_dtype, full_precision
-from skt_ext._reduction import reduce
-from skt_ext._resize import pooling_kernel
+from skt_ext._numerics import accumulation_dtype, full_precision, reduce
 
 _LARGEST_WINDOW = 256  # cells: pool_and_pack and embedded_distance keep a winner in one byte
+
+
+def cosine_loss(
+    student: Tensor, teacher: Tensor, eps: float, expected_gradient: float = 1.0, *, per_pixel: bool = False
+) -> Tensor:
+    """Cosine distances of student and teacher, (N, C, H, W) each: their sum (), or (N, H, W) if `per_pixel`.
+
+    `expected_gradient` is what backward is expected to bring: the gradient is made for it in the forward pass, and
+    any other value costs a pass over it.
+    """
+    wants_gradient = torch.is_grad_enabled() and student.requires_grad
+    # A traced graph must not depend on the batch's size; there the factor joins another pass.
+    scale = 1.0 if torch.compiler.is_compiling() else expected_gradient
+    loss, _ = torch.ops.skt_ext.cosine_loss(student, teacher, eps, scale, wants_gradient, per_pixel)
+    return loss  # type: ignore[no-any-return]
 
 
 def target_size(size: int | tuple[int, int] | None, last: Tensor) -> tuple[int, int]:
@@ -41,6 +55,23 @@ def _kernel(index: int, feature: Tensor, size: tuple[int, int]) -> tuple[int, in
     return kernel
 
 
+def pooling_kernel(size: int, target: int) -> int:
+    """The window k (also the stride) with ceil(size / k) == target along one axis; 0 where there is none.
+
+    Several windows can give the same size. Networks halve, so a power of two is taken where one fits, which
+    makes one max pooling equal to the repeated 2x2 pooling of the deeper layers; otherwise the smallest
+    window is taken.
+    """
+    smallest = -(-size // target)
+    power_of_two = 1
+    while power_of_two < smallest:
+        power_of_two *= 2
+    for kernel in (power_of_two, smallest):
+        if -(-size // kernel) == target:
+            return kernel
+    return 0
+
+
 def is_fusable(kernel: tuple[int, int]) -> bool:
     """Can an operator pool with this window on the way to something else?"""
     return kernel[0] * kernel[1] <= _LARGEST_WINDOW
@@ -63,7 +94,7 @@ def pack(
             pooled.append(feature)
             windows += kernel
         else:
-            pooled.append(torch.ops.skt_ext.max_pool_resize(feature, *kernel)[0])
+            pooled.append(F.max_pool2d(feature, kernel, ceil_mode=True))
             windows += (1, 1)
     if accumulation_dtype(*pooled) != dtype:
         pooled[0] = pooled[0].to(dtype)  # one is enough for the operator to compute in it

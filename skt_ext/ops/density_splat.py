@@ -1,4 +1,4 @@
-"""Plain torch version of the operator density_splat: the truth of its tests and benchmarks."""
+"""Density maps of truncated Gaussians: D = sum over people and their kernels of exp(-|x - p|^2 / (2 sigma^2)) / Z."""
 
 import math
 
@@ -6,8 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from skt_ext.ops._operator import Operator
 
-def density_splat(
+SCHEMA = (
+    "density_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+    "float truncate, bool conserve, bool subpixel, Tensor? roi) -> Tensor"
+)
+
+
+def reference(
     points: Tensor,
     sigma: Tensor,
     offsets: Tensor,
@@ -83,3 +90,26 @@ def sum_blocks(maps: Tensor, stride: int) -> Tensor:
     rows, columns = -(-height // stride), -(-width // stride)
     padded = F.pad(maps, (0, columns * stride - width, 0, rows * stride - height))
     return padded.reshape(images, rows, stride, columns, stride).sum((2, 4))
+
+
+def fake(
+    points: Tensor,
+    sigma: Tensor,
+    offsets: Tensor,
+    height: int,
+    width: int,
+    stride: int,
+    truncate: float,
+    conserve: bool,
+    subpixel: bool,
+    roi: Tensor | None,
+) -> Tensor:
+    return empty_maps(points, offsets, height, width, stride)
+
+
+def empty_maps(points: Tensor, offsets: Tensor, height: int, width: int, stride: int) -> Tensor:
+    cells = (offsets.shape[0] - 1, -(-height // stride), -(-width // stride))
+    return points.new_empty(cells, dtype=torch.float32)
+
+
+OPERATORS = (Operator(SCHEMA, reference, fake, fixed=("points", "sigma"), in_triton=True),)

@@ -1,4 +1,4 @@
-"""Geodesic distances as one would write them down: Dijkstra's algorithm in float64, pixel by pixel.
+"""Density maps of Gaussians of the geodesic distance: that of the shortest way around walls and outlines.
 
 A step between neighbouring pixels costs (1 - weight) * its length + weight * gain * |change of the image|, the
 change summed over channels. There are eight neighbours; a step out of the region, or a diagonal one past a pixel
@@ -17,8 +17,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from skt_ext.reference_density import stands_inside, sum_blocks
+from skt_ext.ops._operator import Operator
+from skt_ext.ops.density_splat import empty_maps, stands_inside, sum_blocks
 
+SCHEMA = (
+    "geodesic_splat(Tensor points, Tensor sigma, Tensor offsets, SymInt height, SymInt width, SymInt stride, "
+    "float truncate, bool conserve, Tensor? roi, Tensor? image, float weight, float gain) -> Tensor"
+)
 STEPS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
 
@@ -71,7 +76,7 @@ def geodesic_distance(
     return torch.hypot(rows, columns) + detour.clamp(min=0)  # below 0 by rounding only
 
 
-def geodesic_splat(
+def reference(
     points: Tensor,
     sigma: Tensor,
     offsets: Tensor,
@@ -122,33 +127,21 @@ def _plain_mass(radius: int, sigma: float) -> float:
     return float(torch.exp(-0.5 * (offsets / sigma) ** 2).sum() ** 2)
 
 
-def geodesic_neighbors(
+def fake(
     points: Tensor,
-    neighbors: int,
+    sigma: Tensor,
+    offsets: Tensor,
     height: int,
     width: int,
+    stride: int,
+    truncate: float,
+    conserve: bool,
     roi: Tensor | None,
     image: Tensor | None,
     weight: float,
     gain: float,
 ) -> Tensor:
-    """The smallest distances from each person to others: the straight line between them, plus the detour in pixels.
+    return empty_maps(points, offsets, height, width, stride)
 
-    points (P, 2) [x, y], roi (1, height, width), image (1, C, height, width) -> (P, neighbors) float64, rising;
-    infinity where nobody more is reachable, and for those outside the image or roi
-    """
-    result = points.new_full((len(points), neighbors), math.inf)
-    region = torch.ones(height, width, dtype=torch.bool) if roi is None else roi[0]
-    inside = [i for i, point in enumerate(points.tolist()) if stands_inside(point, height, width, region)]
-    for person in inside:
-        column, row = (math.floor(value) for value in points[person].tolist())
-        distance = geodesic_distance((row, column), region, None if image is None else image[0], weight, gain)
-        others = []
-        for other in inside:
-            x, y = (math.floor(value) for value in points[other].tolist())
-            detour = float(distance[y, x]) - math.hypot(x - column, y - row)
-            others.append(math.dist(points[other].tolist(), points[person].tolist()) + max(detour, 0.0))
-        del others[inside.index(person)]
-        nearest = sorted(others)[:neighbors]
-        result[person, : len(nearest)] = torch.tensor(nearest, dtype=torch.float64)
-    return result
+
+OPERATORS = (Operator(SCHEMA, reference, fake, fixed=("points", "sigma", "image"), in_triton=True),)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from skt_ext import _autograd, _fake, _library  # noqa: F401  (register the operators)
 from skt_ext._checks import check_count, check_number
 from skt_ext._density_checks import as_float64, as_image, as_points, as_region, check_geodesic
 
