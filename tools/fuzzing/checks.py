@@ -57,15 +57,17 @@ def _compare(
     results, exacts, roundeds = tensors_in(result), tensors_in(exact), tensors_in(rounded)
     if not len(results) == len(exacts) == len(roundeds):
         raise Finding(f"{name}: {len(results)} tensors, expected {len(exacts)}")
+    # What a sum over all pixels loses, as a bias's gradient does, shows in the other gradients.
+    lost = max([_lost(*pair) for pair in zip(exacts, roundeds, strict=True)], default=0.0) if summed else 0.0
     for index, (ours, true, plain) in enumerate(zip(results, exacts, roundeds, strict=True)):
         label = f"{name}[{index}]" if len(results) > 1 else name
         if ours.shape != true.shape:
             raise Finding(f"{label}: shape {tuple(ours.shape)}, expected {tuple(true.shape)}")
         if ours.is_floating_point():
-            _compare_values(label, ours.cpu(), true.cpu(), plain.cpu(), single, summed, finite)
+            _compare_values(label, ours.cpu(), true.cpu(), plain.cpu(), single, summed, finite, lost)
 
 
-def _compare_values(label: str, ours: Tensor, true: Tensor, plain: Tensor, single: bool, summed: bool, finite: bool) -> None:
+def _compare_values(label: str, ours: Tensor, true: Tensor, plain: Tensor, single: bool, summed: bool, finite: bool, lost_elsewhere: float) -> None:
     if ours.numel() == 0:
         return
     info = torch.finfo(ours.dtype)
@@ -83,7 +85,8 @@ def _compare_values(label: str, ours: Tensor, true: Tensor, plain: Tensor, singl
     is_double = ours.dtype == torch.float64 and not single
     working = torch.finfo(torch.float64 if is_double else torch.float32)
     largest = true[fits].abs().max()
-    lost_by_plain = (plain - true)[fits].abs().max() * (working.eps / torch.finfo(torch.float32).eps)
+    lost_by_plain = max(lost_elsewhere, float((plain - true)[fits].abs().max()))
+    lost_by_plain *= working.eps / torch.finfo(torch.float32).eps
     allowed = ROUNDINGS * working.eps * largest + TIMES_PLAIN * lost_by_plain
     allowed = allowed + 2 * info.eps * true.abs() + 2 * info.smallest_normal * info.eps
     if summed and info.bits == 16:
@@ -98,6 +101,12 @@ def _compare_values(label: str, ours: Tensor, true: Tensor, plain: Tensor, singl
             f"{label}{list(place)} is {values[place]:.9g}, expected {true[place]:.9g} (plain torch {plain[place]:.9g}); "
             f"{int(worse.sum())} of {worse.numel()} are off, largest value {largest:.3g}"
         )
+
+
+def _lost(true: Tensor, plain: Tensor) -> float:
+    error = (plain.double() - true.double()).abs()
+    error = error[error.isfinite()]
+    return float(error.max()) if error.numel() > 0 else 0.0
 
 
 def _place(wrong: Tensor) -> str:
@@ -231,6 +240,8 @@ def _check_second_derivative(subject: Subject, arguments: Arguments, draw: Draw,
         for found, expected in zip(ours, true, strict=True):
             size = 0.0 if expected is None else float(expected.norm())
             error = size if found is None else float((found.double() - (0 if expected is None else expected)).norm())
+            if found is not None and found.element_size() == 2 and not found.isfinite().all():
+                continue  # beyond the range of a half
             if not error <= 0.05 * size + 1e-6:
                 came = "None" if found is None else f"a tensor of norm {float(found.norm()):.4g}"
                 raise Finding(f"second derivative (allow_unused={allow_unused}) is {came}, truth has norm {size:.4g}")
