@@ -1,9 +1,10 @@
 // build_info: what the library was compiled with, and what of it this machine uses.
-#include <torch/csrc/stable/library.h>
 #include <torch/headeronly/version.h>
 
 #include <sstream>
 #include <string>
+
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -49,6 +50,6 @@ std::string build_info() {
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CompositeExplicitAutograd, m) {
+SKT_IMPLEMENT(CompositeExplicitAutograd, m) {
   m.impl("build_info", TORCH_BOX(&skt::build_info));
 }

@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -6,12 +5,13 @@
 #include <tuple>
 #include <vector>
 
-#include "../kernels/cosine_distance_cpu.h"
-#include "../kernels/rescale_cpu.h"
+#include "kernels/cpu/cosine_loss.h"
+#include "kernels/cpu/rescale.h"
 #include "skt/cosine_loss_checks.h"
 #include "skt/dispatch.h"
 #include "skt/layout.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -68,7 +68,7 @@ void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) {
+SKT_IMPLEMENT(CPU, m) {
   m.impl("cosine_loss", TORCH_BOX(&skt::cosine_loss));
   m.impl("rescale_", TORCH_BOX(&skt::rescale_));
 }

@@ -1,6 +1,3 @@
-#include "../kernels/embedded_distance_cpu.h"
-
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -9,10 +6,12 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/cpu/embedding.h"
 #include "skt/dispatch.h"
 #include "skt/embedded_distance_checks.h"
 #include "skt/layout.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -166,7 +165,7 @@ std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) {
+SKT_IMPLEMENT(CPU, m) {
   m.impl("embedded_distance", TORCH_BOX(&skt::embedded_distance));
   m.impl("embedded_distance_backward", TORCH_BOX(&skt::embedded_distance_backward));
 }

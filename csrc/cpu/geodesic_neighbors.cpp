@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -8,10 +7,11 @@
 #include <optional>
 #include <vector>
 
-#include "../kernels/geodesic_neighbors_cpu.h"
 #include "crowd.h"
+#include "kernels/cpu/geodesic_neighbors.h"
 #include "skt/geodesic_checks.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -58,4 +58,4 @@ Tensor geodesic_neighbors(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) { m.impl("geodesic_neighbors", TORCH_BOX(&skt::geodesic_neighbors)); }
+SKT_IMPLEMENT(CPU, m) { m.impl("geodesic_neighbors", TORCH_BOX(&skt::geodesic_neighbors)); }

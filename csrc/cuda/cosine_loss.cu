@@ -1,15 +1,15 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
 #include <tuple>
 
-#include "../kernels/cosine_loss_gpu.h"
 #include "cosine_layout.h"
+#include "kernels/gpu/cosine_loss.h"
 #include "skt/cosine_loss_checks.h"
 #include "skt/dispatch.h"
 #include "skt/layout.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -29,7 +29,7 @@ kernels::LossTile<S, T> tile_for(const Sizes& sizes, bool with_gradient) {
     const int64_t room = (kSharedBytes - kernels::LossTile<S, T>{pixels, 0}.bytes()) / (pixels * kPair);
     return with_gradient ? std::min(sizes.channels, room) : 0;
   };
-  const auto blocks = [&](int pixels) { return sizes.batch * divide_up(sizes.pixels, pixels); };
+  const auto blocks = [&](int pixels) { return sizes.batch * divide_up(sizes.pixels, int64_t{pixels}); };
   int pixels = gpu::kWarp * Count;
   while (pixels > kFewest * Count &&
          ((with_gradient && held(pixels) < sizes.channels) || blocks(pixels) < kEnoughBlocks)) {
@@ -101,8 +101,8 @@ void loss_and_gradient(
     });
   }
   if (distances) return;
-  const Launch one_block{1, 1, dim3(kernels::kSumThreads)};
-  launch(op, device, one_block, kernels::sum_partials<A>, partials, shape.blocks, loss);
+  const Launch one_block{1, 1, dim3(gpu::kSumThreads)};
+  launch(op, device, one_block, gpu::sum_partials<A, A>, partials, shape.blocks, loss);
 }
 
 std::tuple<Tensor, Tensor> cosine_loss(
@@ -139,7 +139,7 @@ void rescale(const CudaDevice& device, Tensor& gradient, const Tensor& grad, dou
   visit_count<kWidest>(reinterpret_cast<uintptr_t>(data) % 16 == 0, [&](auto width) {
     constexpr int kCount = decltype(width)::value;
     constexpr int64_t kMostBlocks = 2048;  // enough for a whole GPU, few where there is nothing to do
-    const Launch shape{std::min(divide_up(count, kernels::kThreads * kCount), kMostBlocks), 1, dim3(kernels::kThreads)};
+    const Launch shape{std::min(divide_up(count, int64_t{kernels::kThreads * kCount}), kMostBlocks), 1, dim3(kernels::kThreads)};
     launch("rescale_", device, shape, kernels::rescale<E, kCount>, data, count, wide.const_data_ptr<A>(), scale);
   });
 }
@@ -156,7 +156,7 @@ void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
+SKT_IMPLEMENT(SKT_GPU_KEY, m) {
   m.impl("cosine_loss", TORCH_BOX(&skt::cosine_loss));
   m.impl("rescale_", TORCH_BOX(&skt::rescale_));
 }

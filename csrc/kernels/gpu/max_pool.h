@@ -5,15 +5,15 @@
 //
 //   by pixels (NCHW):            a thread has Count neighbouring columns and walks down the rows of a window; shared
 //                                memory hands the columns' maxima to one thread a window.
-//   by channels (channels_last): a thread has Count neighbouring channels of one window; shared memory turns the tile, so
-//                               that both sides are read and written with neighbours next to each other.
+//   by channels (channels_last): a thread has Count neighbouring channels of one window; shared memory transposes the
+//                                tile, so that both sides are read and written with neighbours next to each other.
 //
 // The backward pass is a gather in the same tiles: windows do not overlap, and each pixel asks its own window whether it
 // won. Every input pixel is read, or written, once.
 #pragma once
 
-#include "gpu.h"
-#include "storage.h"
+#include "../divide_up.h"
+#include "element.h"
 
 namespace skt::gpu::max_pool {
 
@@ -28,16 +28,20 @@ struct Map {
   int64_t stride_n, stride_c, stride_h, stride_w;
 };
 
-// (N, C, h * w): the pooled feature, or the gradient of it. Either stride_p or stride_c is 1.
+// The rows of a feature in the packed matrix (N, C, h * w), or in the gradient of that, at precision A.
 struct Pooled {
   void* value;
-  Storage storage;
-  uint8_t* winner;  // dense, with the same strides; null if nobody wants it
-  int64_t stride_n, stride_c, stride_p;
+  uint8_t* winner;   // rows of the same size; null if nobody wants them
+  int64_t stride_n;  // from image to image, in elements
+
+  template <class A>
+  __device__ A& at(int64_t index) const {
+    return static_cast<A*>(value)[index];
+  }
 };
 
 // The rest of a normalised gradient: d = scale * value - shift - slope * normalised, with scale, shift and slope of the
-// channel. normalised has Pooled's strides, and terms (N, C, 3) is shared by all features of a batch.
+// channel. normalised has rows as Pooled has, and terms (N, C, 3) is shared by all features of a batch.
 template <class A>
 struct Normalisation {
   const A* normalised;  // null: d = value
@@ -56,8 +60,9 @@ struct Feature {
   int tile_h, tile_w;      // windows of a tile by pixels
   int64_t tiles;           // of one image
 
-  __host__ __device__ int out_height() const { return (height + kernel_h - 1) / kernel_h; }
-  __host__ __device__ int out_width() const { return (width + kernel_w - 1) / kernel_w; }
+  __host__ __device__ int out_height() const { return divide_up(height, kernel_h); }
+  __host__ __device__ int out_width() const { return divide_up(width, kernel_w); }
+  __host__ __device__ int64_t positions() const { return static_cast<int64_t>(out_height()) * out_width(); }
   // Columns of a tile by pixels, rounded up so that rows of shared memory stay aligned.
   __host__ __device__ int pitch() const { return (tile_w * kernel_w + 7) / 8 * 8; }
 };
@@ -79,12 +84,12 @@ inline void plan(Feature& feature, int64_t batch, bool accumulates_double) {
   const int64_t out_height = feature.out_height(), out_width = feature.out_width();
   if (!by_pixels) {
     feature.tile_h = feature.tile_w = 0;
-    feature.tiles = (out_height * out_width + kTilePositions - 1) / kTilePositions *
-                    ((feature.channels + kTileChannels - 1) / kTileChannels);
+    feature.tiles = divide_up<int64_t>(out_height * out_width, kTilePositions) *
+                    divide_up<int64_t>(feature.channels, kTileChannels);
     return;
   }
-  // A whole row of windows if it is not too wide, else a multiple of 8 windows, which keeps packs aligned; then as many
-  // rows as keep every thread busy with four reads or more.
+  // A whole row of windows if it is not too wide, else a multiple of 8 windows, which keeps packs aligned (8 windows of at
+  // most 256 columns always fit); then as many rows as keep every thread busy with four reads or more.
   constexpr int kMaxColumns = 2048, kMaxCells = 4096, kReads = 4;
   const int64_t widest = kMaxColumns / feature.kernel_w / 8 * 8;
   feature.tile_w = static_cast<int>(out_width <= widest ? out_width : widest);
@@ -93,8 +98,8 @@ inline void plan(Feature& feature, int64_t batch, bool accumulates_double) {
   const int64_t fitting = kMaxCells / feature.pitch();
   const int64_t rows = busy < fitting ? busy : fitting;
   feature.tile_h = static_cast<int>(rows < 1 ? 1 : rows > out_height ? out_height : rows);
-  feature.tiles = feature.channels * ((out_height + feature.tile_h - 1) / feature.tile_h) *
-                  ((out_width + feature.tile_w - 1) / feature.tile_w);
+  feature.tiles = feature.channels * divide_up<int64_t>(out_height, feature.tile_h) *
+                  divide_up<int64_t>(out_width, feature.tile_w);
 }
 
 // Shared memory of a forward tile, in bytes: values of A, then one byte each.
@@ -110,27 +115,7 @@ __host__ __device__ inline size_t backward_bytes(const Feature& feature) {
   return feature.walk == Walk::by_pixels ? 0 : static_cast<size_t>(kTileChannels) * kPitch * (sizeof(A) + 1);
 }
 
-// ---- elements of a storage that is known at run time ---------------------------------------------------------------
-
-template <class A>
-__device__ inline A read(const void* data, Storage storage, int64_t at) {
-  switch (storage) {
-    case Storage::float64: return static_cast<A>(static_cast<const double*>(data)[at]);
-    case Storage::float32: return static_cast<A>(static_cast<const float*>(data)[at]);
-    case Storage::float16: return static_cast<A>(widen(static_cast<const __half*>(data)[at]));
-    default: return static_cast<A>(widen(static_cast<const __nv_bfloat16*>(data)[at]));
-  }
-}
-
-template <class A>
-__device__ inline void write(void* data, Storage storage, int64_t at, A value) {
-  switch (storage) {
-    case Storage::float64: static_cast<double*>(data)[at] = value; break;
-    case Storage::float32: static_cast<float*>(data)[at] = static_cast<float>(value); break;
-    case Storage::float16: static_cast<__half*>(data)[at] = narrow<__half>(value); break;
-    default: static_cast<__nv_bfloat16*>(data)[at] = narrow<__nv_bfloat16>(value);
-  }
-}
+// ---- elements of a map ---------------------------------------------------------------------------------------------
 
 // Count neighbours of a map at once: Packed<Element> knows the storage when it is compiled, Single reads its tag.
 template <class Element>
@@ -138,18 +123,11 @@ struct Packed {
   static constexpr int kCount = 16 / sizeof(Element);
   template <class A>
   __device__ static Pack<A, kCount> read(const Map& map, int64_t at) {
-    const Pack<Element, kCount> raw = load<kCount>(static_cast<const Element*>(map.data) + at);
-    Pack<A, kCount> values;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) values.value[i] = widen(raw.value[i]);
-    return values;
+    return load_as<kCount, Element, A>(map.data, at);
   }
   template <class A>
   __device__ static void write(const Map& map, int64_t at, const Pack<A, kCount>& values) {
-    Pack<Element, kCount> raw;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) raw.value[i] = narrow<Element>(values.value[i]);
-    store<kCount>(static_cast<Element*>(map.data) + at, raw);
+    store_as<kCount, Element>(map.data, at, values);
   }
 };
 
@@ -157,11 +135,11 @@ struct Single {
   static constexpr int kCount = 1;
   template <class A>
   __device__ static Pack<A, 1> read(const Map& map, int64_t at) {
-    return {{max_pool::read<A>(map.data, map.storage, at)}};
+    return gpu::read<1, A>(map.data, map.storage, at);
   }
   template <class A>
   __device__ static void write(const Map& map, int64_t at, const Pack<A, 1>& values) {
-    max_pool::write(map.data, map.storage, at, values.value[0]);
+    gpu::write<1>(map.data, map.storage, at, values);
   }
 };
 
@@ -205,7 +183,7 @@ __device__ inline bool wins(A next, A best) {
 
 template <class A>
 __device__ inline void put(const Feature& feature, int64_t at, const Best<A>& best) {
-  write(feature.pooled.value, feature.pooled.storage, at, best.value);
+  feature.pooled.at<A>(at) = best.value;
   if (feature.pooled.winner != nullptr) feature.pooled.winner[at] = static_cast<uint8_t>(best.offset);
 }
 
@@ -216,8 +194,8 @@ struct PixelTile {
   int left, columns;                    // pixels of the map
 
   __device__ PixelTile(const Feature& feature, int64_t n, int64_t tile) : n(n) {
-    const int across = (feature.out_width() + feature.tile_w - 1) / feature.tile_w;
-    const int down = (feature.out_height() + feature.tile_h - 1) / feature.tile_h;
+    const int across = divide_up(feature.out_width(), feature.tile_w);
+    const int down = divide_up(feature.out_height(), feature.tile_h);
     c = tile / (static_cast<int64_t>(across) * down);
     const int in_channel = static_cast<int>(tile - c * across * down);
     first_h = in_channel / across * feature.tile_h;
@@ -269,7 +247,7 @@ __device__ inline void forward_by_pixels(const Feature& feature, int64_t n, int6
       best = better(best, {shared[r * pitch + x], shared_row[r * pitch + x] * kernel_w + x - first});
     }
     const int64_t p = static_cast<int64_t>(tile.first_h + r) * feature.out_width() + tile.first_w + window;
-    put(feature, n * feature.pooled.stride_n + tile.c * feature.pooled.stride_c + p * feature.pooled.stride_p, best);
+    put(feature, n * feature.pooled.stride_n + tile.c * feature.positions() + p, best);
   }
 }
 
@@ -279,28 +257,24 @@ struct ChannelTile {
   int channel, positions, channels;
 
   __device__ ChannelTile(const Feature& feature, int64_t n, int64_t tile) : n(n) {
-    const int64_t all = static_cast<int64_t>(feature.out_height()) * feature.out_width();
-    const int across = (feature.channels + kTileChannels - 1) / kTileChannels;
+        const int across = divide_up(feature.channels, kTileChannels);
     position = tile / across * kTilePositions;
     channel = static_cast<int>(tile % across) * kTileChannels;
-    positions = static_cast<int>(min(static_cast<int64_t>(kTilePositions), all - position));
+    positions = static_cast<int>(min(static_cast<int64_t>(kTilePositions), feature.positions() - position));
     channels = min(kTileChannels, feature.channels - channel);
   }
 
   // Where the pooled side has channel c and position p of the tile.
-  __device__ int64_t pooled(const Pooled& pooled, int c, int p) const {
-    return n * pooled.stride_n + (channel + c) * pooled.stride_c + (position + p) * pooled.stride_p;
+  __device__ int64_t pooled(const Feature& feature, int c, int p) const {
+    return n * feature.pooled.stride_n + (channel + c) * feature.positions() + position + p;
   }
 
-  // Calls visit(c, p) for all of the tile, with the neighbours of the pooled side next to each other.
+  // Calls visit(c, p) for all of the tile, with neighbouring positions next to each other.
   template <class Visit>
-  __device__ void for_each(const Pooled& pooled, Visit visit) const {
-    const bool along_positions = pooled.stride_p == 1;
-    const int inner = along_positions ? positions : channels;
+  __device__ void for_each(Visit visit) const {
     for (int item = threadIdx.x; item < positions * channels; item += kThreads) {
-      const int outer = item / inner, rest = item - outer * inner;
-      if (along_positions) visit(outer, rest);
-      else visit(rest, outer);
+      const int c = item / positions;
+      visit(c, item - c * positions);
     }
   }
 };
@@ -355,8 +329,8 @@ __device__ inline void forward_by_channels(const Feature& feature, int64_t n, in
     }
   }
   __syncthreads();
-  tile.for_each(feature.pooled, [&](int c, int p) {
-    put(feature, tile.pooled(feature.pooled, c, p), Best<A>{shared[c * kPitch + p], shared_offset[c * kPitch + p]});
+  tile.for_each([&](int c, int p) {
+    put(feature, tile.pooled(feature, c, p), Best<A>{shared[c * kPitch + p], shared_offset[c * kPitch + p]});
   });
 }
 
@@ -376,7 +350,7 @@ __device__ inline void forward_tile(const Feature& feature, int64_t n, int64_t t
 template <class A>
 __device__ inline A pooled_gradient(
     const Feature& feature, const Normalisation<A>& normalisation, int64_t n, int64_t c, int64_t at) {
-  const A value = read<A>(feature.pooled.value, feature.pooled.storage, at);
+  const A value = feature.pooled.at<A>(at);
   if (normalisation.normalised == nullptr) return value;
   const A* terms = normalisation.terms + n * normalisation.terms_n + 3 * c;
   return terms[0] * value - terms[1] - terms[2] * normalisation.normalised[at];
@@ -402,7 +376,7 @@ __device__ inline void backward_by_pixels(
       const int window = (tile.left + column + i) / kernel_w, x = tile.left + column + i - window * kernel_w;
       if (window != previous) {
         const int64_t p = static_cast<int64_t>(h) * feature.out_width() + window;
-        const int64_t at = n * feature.pooled.stride_n + tile.c * feature.pooled.stride_c + p * feature.pooled.stride_p;
+        const int64_t at = n * feature.pooled.stride_n + tile.c * feature.positions() + p;
         value = pooled_gradient(feature, normalisation, n, tile.c, at);
         offset = feature.pooled.winner[at];
         previous = window;
@@ -427,8 +401,8 @@ __device__ inline void backward_by_channels(
   constexpr int kCount = Access::kCount;
   const ChannelTile tile(feature, n, index);
   uint8_t* shared_offset = reinterpret_cast<uint8_t*>(shared + kTileChannels * kPitch);
-  tile.for_each(feature.pooled, [&](int c, int p) {
-    const int64_t at = tile.pooled(feature.pooled, c, p);
+  tile.for_each([&](int c, int p) {
+    const int64_t at = tile.pooled(feature, c, p);
     shared[c * kPitch + p] = pooled_gradient(feature, normalisation, n, tile.channel + c, at);
     shared_offset[c * kPitch + p] = feature.pooled.winner[at];
   });

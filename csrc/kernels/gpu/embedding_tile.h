@@ -5,8 +5,8 @@
 // as rows of student channels, in any dtype and layout, and are widened on the way.
 #pragma once
 
-#include "gpu.h"
-#include "storage.h"
+#include "../divide_up.h"
+#include "element.h"
 
 namespace skt::gpu::embedding {
 
@@ -26,11 +26,6 @@ constexpr int kChunk = kGroups * kOwn<A>;
 // At least two blocks fit on a multiprocessor: one computes while the other waits for memory. With double one must do.
 template <class A>
 constexpr int kBlocksPerMultiprocessor = sizeof(A) == 8 ? 1 : 2;
-
-template <class Integer>
-__host__ __device__ constexpr Integer divide_up(Integer a, Integer b) {
-  return (a + b - 1) / b;
-}
 
 // Along which axis four neighbours lie side by side, aligned for one access.
 enum class Packs { none, of_pixels, of_channels };
@@ -52,53 +47,9 @@ inline Packs packs_of(const Source& source, int64_t channels, bool whole_quads) 
   return Packs::none;
 }
 
-template <int Count, class Element, class A>
-__device__ inline Pack<A, Count> read_as(const void* data, int64_t offset) {
-  const Pack<Element, Count> pack = load<Count>(static_cast<const Element*>(data) + offset);
-  Pack<A, Count> result;
-#pragma unroll
-  for (int i = 0; i < Count; ++i) result.value[i] = widen(pack.value[i]);
-  return result;
-}
-
-// The branch is the same for all threads. With double, everything is double.
-template <int Count, class A>
-__device__ inline Pack<A, Count> read(const void* data, Storage storage, int64_t offset) {
-  if constexpr (sizeof(A) == 8) {
-    return read_as<Count, double, A>(data, offset);
-  } else {
-    switch (storage) {
-      case Storage::float16: return read_as<Count, __half, A>(data, offset);
-      case Storage::bfloat16: return read_as<Count, __nv_bfloat16, A>(data, offset);
-      default: return read_as<Count, float, A>(data, offset);
-    }
-  }
-}
-
 template <class A>
 __device__ inline A read_one(const void* data, Storage storage, int64_t offset) {
   return read<1, A>(data, storage, offset).value[0];
-}
-
-template <int Count, class Element, class A>
-__device__ inline void write_as(void* data, int64_t offset, const Pack<A, Count>& pack) {
-  Pack<Element, Count> result;
-#pragma unroll
-  for (int i = 0; i < Count; ++i) result.value[i] = narrow<Element>(pack.value[i]);
-  store<Count>(static_cast<Element*>(data) + offset, result);
-}
-
-template <int Count, class A>
-__device__ inline void write(void* data, Storage storage, int64_t offset, const Pack<A, Count>& pack) {
-  if constexpr (sizeof(A) == 8) {
-    write_as<Count, double>(data, offset, pack);
-  } else {
-    switch (storage) {
-      case Storage::float16: return write_as<Count, __half>(data, offset, pack);
-      case Storage::bfloat16: return write_as<Count, __nv_bfloat16>(data, offset, pack);
-      default: return write_as<Count, float>(data, offset, pack);
-    }
-  }
 }
 
 // Rows in shared memory, whose quads are permuted by row: the same quad of eight rows that follow each other, or of four

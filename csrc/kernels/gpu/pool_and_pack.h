@@ -8,7 +8,8 @@
 // The features travel to the kernel by value, in its parameters. Sums have one order, there are no atomics.
 #pragma once
 
-#include "max_pool_gpu.h"
+#include "max_pool.h"
+#include "reduce.h"
 
 namespace skt::gpu::pool_and_pack {
 
@@ -52,7 +53,7 @@ __global__ void __launch_bounds__(kThreads, 2) scatter(
     Normalisation<A> normalisation{nullptr, nullptr, 0};
     if (normalised != nullptr) {
       const int64_t channel = table.channel[i];
-      normalisation = {normalised + channel * feature.pooled.stride_c, terms + channel * 3, channels * 3};
+      normalisation = {normalised + channel * feature.positions(), terms + channel * 3, channels * 3};
     }
     max_pool::backward_tile(feature, normalisation, n, tile, shared);
   });
@@ -64,19 +65,6 @@ constexpr int kWarps = kThreads / kWarp;
 
 template <class A>
 constexpr size_t kRowBytes = sizeof(A) * 2 * kWarps;  // shared memory of the kernels over rows
-
-// Sum over the block for every thread, in one order. shared: kWarps elements, free again after the next barrier.
-template <class A>
-__device__ inline A block_sum(A value, A* shared) {
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(0xffffffffu, value, distance);
-  if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  A sum = 0;
-#pragma unroll
-  for (int i = 0; i < kWarps; ++i) sum += shared[i];
-  return sum;
-}
 
 // Calls visit(position, pack) for this thread's part of a row.
 template <int Count, class A, class Visit>
@@ -96,13 +84,13 @@ __global__ void __launch_bounds__(kThreads) normalise(A* packed, int64_t positio
 #pragma unroll
     for (int i = 0; i < Count; ++i) sum += pack.value[i];
   });
-  const A mean = block_sum(sum, shared) / static_cast<A>(positions);
+  const A mean = block_sum<kThreads>(sum, shared) / static_cast<A>(positions);
   A squares = 0;
   for_each_pack<Count>(row, positions, [&](int64_t, const Pack<A, Count>& pack) {
 #pragma unroll
     for (int i = 0; i < Count; ++i) squares += (pack.value[i] - mean) * (pack.value[i] - mean);
   });
-  const A variance = block_sum(squares, shared + kWarps) / static_cast<A>(positions);
+  const A variance = block_sum<kThreads>(squares, shared + kWarps) / static_cast<A>(positions);
   const A inverse = A(1) / sqrt(variance + A(1e-5));
   for_each_pack<Count>(row, positions, [&](int64_t p, Pack<A, Count> pack) {
 #pragma unroll
@@ -129,7 +117,7 @@ __global__ void __launch_bounds__(kThreads) row_terms(
       along += g.value[i] * x.value[i];
     }
   });
-  const A total = block_sum(sum, shared), total_along = block_sum(along, shared + kWarps);
+  const A total = block_sum<kThreads>(sum, shared), total_along = block_sum<kThreads>(along, shared + kWarps);
   if (threadIdx.x != 0) return;
   const A scale = inverse_deviation[blockIdx.x];
   A* to = terms + blockIdx.x * int64_t{3};

@@ -5,10 +5,12 @@
 //     keep them all in shared memory between the sums and the gradient.
 //   by channels (channels_last): a group of lanes has one pixel and keeps its channels in registers.
 // Channels beyond what fits are read again, from the cache where that is large enough. Sums have one order: the block's
-// distances give one partial, a second kernel adds the partials up.
+// distances give one partial sum; sum_partials adds those up.
 #pragma once
 
-#include "cosine_formula_gpu.h"
+#include "../divide_up.h"
+#include "cosine_formula.h"
+#include "reduce.h"
 
 namespace skt::gpu::cosine {
 
@@ -23,7 +25,7 @@ struct Sizes {
 // The sizes of a launch whose blocks have `pixels` pixels of one image each. The number of blocks comes with them because a
 // GPU has no 64-bit division: it would be a call, with a stack.
 inline Sizes in_blocks_of(int64_t pixels, Sizes sizes) {
-  sizes.blocks = (sizes.pixels + pixels - 1) / pixels;
+  sizes.blocks = divide_up(sizes.pixels, pixels);
   return sizes;
 }
 
@@ -77,19 +79,6 @@ __device__ inline void add_products(const Pack<S, Count>& student, const Pack<T,
     sums[1].value[i * Spread] += a * a;
     sums[2].value[i * Spread] += b * b;
   }
-}
-
-// The sum of the block's values, in one order; of use to thread 0 only.
-template <class A>
-__device__ inline A block_sum(A value, A (&of_warps)[kWarps]) {
-#pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-  if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  A total = 0;
-#pragma unroll
-  for (int i = 0; i < kWarps; ++i) total += of_warps[i];
-  return total;
 }
 
 // Block (kThreads), a block for each tile of an image; tile.pixels = lanes * Count with lanes a power of two up to a warp.
@@ -161,7 +150,7 @@ __global__ void __launch_bounds__(kThreads) loss_by_pixels(
     block_coefficients[thread] = of.of_teacher;
     block_coefficients[tile.pixels + thread] = of.of_student;
   }
-  const A partial = block_sum(distance, of_warps);  // its barrier makes the coefficients visible as well
+  const A partial = block_sum<kThreads>(distance, of_warps);  // its barrier makes the coefficients visible as well
   if (thread == 0 && partials) partials[blockIdx.x] = partial;
   if (!out || !active) return;
 
@@ -260,29 +249,8 @@ __global__ void __launch_bounds__(kThreads) loss_by_channels(
     if (active && lane == 0) distances[n * sizes.pixels + p] = distance;
     return;
   }
-  const A partial = block_sum(distance, of_warps);
+  const A partial = block_sum<kThreads>(distance, of_warps);
   if (threadIdx.x == 0) partials[blockIdx.x] = partial;
-}
-
-constexpr int kSumThreads = 1024;
-
-// One block (kSumThreads): the sum of `count` partials, in one order and in float64.
-template <class A>
-__global__ void __launch_bounds__(kSumThreads) sum_partials(const A* __restrict__ partials, int64_t count, A* sum) {
-  SKT_STATIC_SHARED(double, of_warps, kSumThreads / kWarp);
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  double value = 0;
-#pragma unroll 8
-  for (int64_t i = threadIdx.x; i < count; i += kSumThreads) value += partials[i];
-#pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-  if (lane == 0) of_warps[warp] = value;
-  __syncthreads();
-  if (warp != 0) return;
-  value = of_warps[lane];
-#pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-  if (lane == 0) *sum = static_cast<A>(value);
 }
 
 // data *= *grad / scale; nothing is written where that is 1, and the host need not know. Any one-dimensional grid. With

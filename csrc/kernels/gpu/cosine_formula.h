@@ -1,7 +1,7 @@
 // The cosine distance of a pixel and its gradient, from the pixel's three sums.
 #pragma once
 
-#include "gpu.h"
+#include "element.h"
 
 namespace skt::gpu {
 

@@ -1,9 +1,9 @@
 // Cosine distance of a teacher and of h = ReLU(W s + b), and h max-pooled, on the CPU; h exists a tile at a time.
 #pragma once
 
-#include "embedded_by_channels.h"
-#include "embedded_by_pixels.h"
-#include "embedded_problem.h"
+#include "embedding_by_channels.h"
+#include "embedding_by_pixels.h"
+#include "embedding_problem.h"
 
 namespace skt::embedded {
 

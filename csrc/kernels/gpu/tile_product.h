@@ -13,8 +13,8 @@
 
 #include <cstring>
 
-#include "gpu.h"
-#include "mma.h"
+#include "element.h"
+#include "skt/device/tensor_core.h"
 
 namespace skt::gpu::tile_product {
 

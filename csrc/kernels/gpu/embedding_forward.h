@@ -5,8 +5,9 @@
 // is multiplied with the teacher there, and goes to shared memory only to be pooled. Every sum has one order.
 #pragma once
 
-#include "cosine_formula_gpu.h"
-#include "embedding_tile_gpu.h"
+#include "cosine_formula.h"
+#include "embedding_tile.h"
+#include "reduce.h"
 
 namespace skt::gpu::embedding {
 
@@ -84,19 +85,6 @@ struct Results {
   A* pooled;          // (N, Ct, h, w); null without windows
   uint8_t* argmax;    // (N, Ct, h, w)
 };
-
-// The sum of all threads' values, in one order, for thread 0. `scratch` holds a value a warp.
-template <class A>
-__device__ inline A block_sum(A value, A* scratch) {
-  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
-  if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  A sum = 0;
-  if (threadIdx.x == 0) {
-    for (int warp = 0; warp < kThreads / kWarp; ++warp) sum += scratch[warp];
-  }
-  return sum;
-}
 
 // One strip of one image.
 template <class A>
@@ -323,18 +311,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
     to[2 * pixels] = t_square;
     loss += distance_of(product, h_square, t_square, eps);
   }
-  loss = block_sum(loss, scratch);
+  loss = block_sum<kThreads>(loss, scratch);
   if (threadIdx.x == 0) results.partial_loss[blockIdx.x] = loss;
-}
-
-// One block of kThreads: the sum of `count` partial sums, in one order, in double.
-template <class A>
-__global__ void __launch_bounds__(kThreads) sum_loss(const A* __restrict__ partial, int64_t count, A* __restrict__ loss) {
-  SKT_DYNAMIC_SHARED(double, scratch);  // kThreads / kWarp
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += partial[i];
-  sum = block_sum(sum, scratch);
-  if (threadIdx.x == 0) *loss = static_cast<A>(sum);
 }
 
 }  // namespace skt::gpu::embedding

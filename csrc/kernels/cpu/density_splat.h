@@ -11,7 +11,7 @@
 #include <cstring>
 #include <vector>
 
-#include "exp_cpu.h"
+#include "exp.h"
 #include "simd.h"
 
 namespace skt::density {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "simd.h"
-#include "step_costs_cpu.h"
+#include "step_costs.h"
 
 namespace skt::geodesic {
 

@@ -2,8 +2,8 @@
 // exist at a time.
 #pragma once
 
-#include "embedded_problem.h"
-#include "max_pool_cpu.h"
+#include "embedding_problem.h"
+#include "max_pool.h"
 
 namespace skt::embedded::by_pixels {
 

@@ -11,7 +11,7 @@
 #include <new>
 #include <vector>
 
-#include "cosine_distance_cpu.h"
+#include "cosine_loss.h"
 #include "feature_map.h"
 #include "small_gemm.h"
 

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "step_costs_cpu.h"
+#include "step_costs.h"
 
 namespace skt::geodesic {
 

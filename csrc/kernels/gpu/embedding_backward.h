@@ -9,7 +9,7 @@
 // up. Every sum has one order on a given GPU, there are no atomics.
 #pragma once
 
-#include "embedded_distance_gpu.h"
+#include "embedding_forward.h"
 
 namespace skt::gpu::embedding {
 

@@ -1,8 +1,8 @@
 // Tiles of embedded_distance with a row of channels for every pixel, for teachers that lie so (channels_last).
 #pragma once
 
-#include "embedded_problem.h"
-#include "max_pool_cpu.h"
+#include "embedding_problem.h"
+#include "max_pool.h"
 #include "transpose.h"
 
 namespace skt::embedded::by_channels {

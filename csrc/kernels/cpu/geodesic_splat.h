@@ -11,9 +11,9 @@
 #include <cstring>
 #include <vector>
 
-#include "density_splat_cpu.h"
-#include "exp_cpu.h"
-#include "geodesic_window_cpu.h"
+#include "density_splat.h"
+#include "exp.h"
+#include "geodesic_window.h"
 #include "simd.h"
 
 namespace skt::geodesic {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "storage.h"
+#include "../storage.h"
 
 namespace skt {
 

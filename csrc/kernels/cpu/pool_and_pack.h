@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "feature_map.h"
-#include "max_pool_cpu.h"
+#include "max_pool.h"
 #include "simd.h"
 #include "transpose.h"
 

@@ -2,14 +2,16 @@
 //
 //   products   tiles of the upper block triangle x parts of the depth 2P: T T' - S S' in one accumulation -> partial
 //   finish     adds the parts up in order, writes D and its mirror image, squares          -> sum of each 32 x 32 square
-//   distances  adds the squares' sums up in order                                          -> one number an image
+//   (sum_partials adds the squares' sums up in order                                       -> one number per image)
 //   gradient   -(2 / P) grad D S, skipping the products with the zero blocks of D
 //
 // Tiles lie on a grid over all (C, C) channel pairs and need not respect the features' borders; those without a wanted
 // pair are left out. Every sum has one order, there are no atomics.
 #pragma once
 
-#include "tile_product_gpu.h"
+#include "../divide_up.h"
+#include "reduce.h"
+#include "tile_product.h"
 
 namespace skt::gpu::dense_fsp {
 
@@ -39,8 +41,6 @@ struct Groups {
     return adjacent ? apart == 1 : apart > 0;
   }
 };
-
-__host__ __device__ inline int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 struct Range {
   int first, last;  // [first, last)
@@ -84,8 +84,8 @@ inline int parts_for(int64_t blocks, int64_t stages, int64_t slots) {
   int best = 1;
   int64_t least = 0;
   for (int64_t parts = 1; parts <= kMost && (parts == 1 || parts * kOverhead <= stages); ++parts) {
-    const int64_t waves = (blocks * parts + slots - 1) / slots;
-    const int64_t time = waves * ((stages + parts - 1) / parts + kOverhead);
+    const int64_t waves = divide_up(blocks * parts, slots);
+    const int64_t time = waves * (divide_up(stages, parts) + kOverhead);
     if (parts == 1 || time < least) {
       best = static_cast<int>(parts);
       least = time;
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(Engine::kThreads, 2) products(
   const int index = blockIdx.x % tiles, part = blockIdx.x / tiles % parts;
   const int64_t n = blockIdx.x / tiles / parts;
   const Tile tile = find_tile(groups, index, kTile);
-  const int of_one = static_cast<int>((positions + kDepth - 1) / kDepth);  // stages of one of the two
+  const int of_one = static_cast<int>(divide_up<int64_t>(positions, kDepth));  // stages of one of the two
   const int first = static_cast<int>(2 * static_cast<int64_t>(of_one) * part / parts);
   const int last = static_cast<int>(2 * static_cast<int64_t>(of_one) * (part + 1) / parts);
 
@@ -136,31 +136,15 @@ __global__ void __launch_bounds__(Engine::kThreads, 2) products(
   });
 }
 
-constexpr int kSquare = 32, kSquareRows = 8;  // `finish` has one block of (kSquare, kSquareRows) threads for each square
-
-template <class T>
-constexpr size_t kFinishBytes = sizeof(double) * kSquare * kSquareRows + sizeof(T) * kSquare * (kSquare + 1);
-
-// Sum over the block, in one order; the result is thread 0's.
-template <int kThreads>
-__device__ inline double block_sum(double value, double* shared) {
-  const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-  shared[thread] = value;
-  __syncthreads();
-  for (int half = kThreads / 2; half > 0; half /= 2) {
-    if (thread < half) shared[thread] += shared[thread + half];
-    __syncthreads();
-  }
-  return shared[0];
-}
+constexpr int kSquare = 32, kFinishThreads = 256;  // `finish` has one block for each square
 
 // Grid (batch * tiles * squares of a tile). difference (batch, C, C) is zero where no pair is compared.
 template <class T, int kTile>
-__global__ void __launch_bounds__(kSquare* kSquareRows) finish(
+__global__ void __launch_bounds__(kFinishThreads) finish(
     const T* __restrict__ partial, Groups groups, int64_t positions, int parts, int tiles, T* __restrict__ difference,
     double* __restrict__ sums) {
-  SKT_DYNAMIC_SHARED(double, shared);  // [kSquare * kSquareRows], then T[kSquare][kSquare + 1]
-  T* square = reinterpret_cast<T*>(shared + kSquare * kSquareRows);
+  SKT_STATIC_SHARED(T, square, kSquare * (kSquare + 1));  // rows of kSquare + 1: its columns are read without conflicts
+  SKT_STATIC_SHARED(double, of_warps, kFinishThreads / kWarp);
   constexpr int kSide = kTile / kSquare;
   const int channels = groups.channels();
   const int part_of_tile = blockIdx.x % (kSide * kSide);
@@ -172,10 +156,11 @@ __global__ void __launch_bounds__(kSquare* kSquareRows) finish(
   const T* from = partial + (n * parts * tiles + index) * kTile * kTile + inner_row * kTile + inner_column;
   T* to = difference + n * channels * channels;
 
-  const int x = threadIdx.x;
+  constexpr int kRows = kFinishThreads / kSquare;
+  const int x = threadIdx.x % kSquare, first_y = threadIdx.x / kSquare;
   const T scale = T(1) / static_cast<T>(positions);
   double squares = 0;
-  for (int y = threadIdx.y; y < kSquare; y += kSquareRows) {
+  for (int y = first_y; y < kSquare; y += kRows) {
     const int row = top + y, column = left + x;
     T value = 0;
     if (column < channels && row < column && groups.wanted(row, column)) {
@@ -188,27 +173,14 @@ __global__ void __launch_bounds__(kSquare* kSquareRows) finish(
     }
     square[y * (kSquare + 1) + x] = value;
   }
-  const double sum = block_sum<kSquare * kSquareRows>(squares, shared);  // its barriers close the writes to `square`
-  if (x == 0 && threadIdx.y == 0) sums[blockIdx.x] = sum;
-  for (int y = threadIdx.y; y < kSquare; y += kSquareRows) {  // the mirror image, again with neighbours along x
+  const double sum = block_sum<kFinishThreads>(squares, of_warps);  // its barrier closes the writes to `square`
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+  for (int y = first_y; y < kSquare; y += kRows) {  // the mirror image, again with neighbours along x
     const int row = top + x, column = left + y;
     if (column < channels && row < column && groups.wanted(row, column)) {
       to[static_cast<int64_t>(column) * channels + row] = square[x * (kSquare + 1) + y];
     }
   }
-}
-
-constexpr int kDistanceThreads = 256;
-
-// Grid (batch): sums (batch, count) -> distance (batch).
-template <class T>
-__global__ void __launch_bounds__(kDistanceThreads) distances(
-    const double* __restrict__ sums, int64_t count, T* __restrict__ distance) {
-  SKT_DYNAMIC_SHARED(double, shared);  // [kDistanceThreads]
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kDistanceThreads) sum += sums[blockIdx.x * count + i];
-  sum = block_sum<kDistanceThreads>(sum, shared);
-  if (threadIdx.x == 0) distance[blockIdx.x] = static_cast<T>(sum);
 }
 
 // ---- backward ------------------------------------------------------------------------------------------------------
@@ -242,7 +214,7 @@ __global__ void __launch_bounds__(Engine::kThreads, 2) gradient(
   constexpr int kTile = Engine::kTile;
   SKT_DYNAMIC_SHARED(T, shared);
   const int channels = groups.channels(), tile_rows = divide_up(channels, kTile);
-  const int64_t across = (positions + kTile - 1) / kTile;
+  const int64_t across = divide_up<int64_t>(positions, kTile);
   const int row = static_cast<int>(blockIdx.x % tile_rows) * kTile;
   const int64_t p = blockIdx.x / tile_rows % across * kTile, n = blockIdx.x / tile_rows / across;
   const int rows = channels - row < kTile ? channels - row : kTile;
