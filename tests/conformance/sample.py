@@ -54,6 +54,8 @@ class Tested:
     # The size of the terms whose rounding errors an output shows, for each output a number or a tensor; None: its
     # largest value.
     magnitudes: Callable[[Arguments], Sequence[Tensor | float | None]] | None = None
+    # Relative and absolute error instead of those of oracle.py, where the definition is approximated.
+    tolerance: tuple[float, float] | None = None
     # The call whose exact result is wanted where the backend rounds operands as an argument says.
     rounded: Callable[[Arguments], Arguments] | None = None
     images: Sequence[str] = ()  # arguments whose first axis counts images; of lists, that of each tensor
