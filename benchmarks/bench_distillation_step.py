@@ -19,8 +19,8 @@ import torch
 from harness import Timing, report, time_alternately
 from torch import Tensor, nn
 
+from skt_crowd.device import has_native_bfloat16
 from skt_crowd.models import FeatureTaps, build_model
-from skt_crowd.models.precision import has_native_bfloat16
 from skt_ext import reference
 from skt_ext.losses import StructuredKnowledgeTransfer
 

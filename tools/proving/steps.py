@@ -53,8 +53,8 @@ def _timed(setting: Setting, step: Callable[[], Tensor]) -> Row:
 
 def graphs_and_compile(setting: Setting, on_row: Callable[[Row], None]) -> None:
     """All losses of equation 8, forward and backward, three ways, which must agree."""
-    from skt_crowd.benchmarking.workloads import WORKLOADS
-    from skt_crowd.benchmarking.workloads import Setting as Image
+    from skt_crowd.efficiency.benchmarking.workloads import WORKLOADS
+    from skt_crowd.efficiency.benchmarking.workloads import Setting as Image
 
     for dtype in setting.dtypes[: 1 if setting.quick else 3]:
         torch.manual_seed(0)
@@ -106,9 +106,9 @@ def _largest_difference(ours: list[Tensor], expected: list[Tensor]) -> float:
 
 def paper_rows(setting: Setting, on_row: Callable[[Row], None]) -> None:
     """The rows of `skt bench --suite paper` in every dtype against eager torch, then against torch.compile."""
-    from skt_crowd.benchmarking.kernels import run_kernels
-    from skt_crowd.benchmarking.workloads import WORKLOADS
-    from skt_crowd.benchmarking.workloads import Setting as Image
+    from skt_crowd.efficiency.benchmarking.kernels import run_kernels
+    from skt_crowd.efficiency.benchmarking.workloads import WORKLOADS
+    from skt_crowd.efficiency.benchmarking.workloads import Setting as Image
 
     images = [Image(*setting.size, short(dtype), "contiguous", setting.device) for dtype in setting.dtypes]
     rounds = 2 if setting.quick else 7
