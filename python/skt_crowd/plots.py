@@ -33,7 +33,7 @@ LINES = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row of :func:`save_comparison`: an image and the density maps made of it, in people per cell."""
+    """One row of ``save_comparison``: an image and the density maps made of it, in people per cell."""
 
     name: str
     image: np.ndarray  # (H, W, 3) uint8 RGB

@@ -19,9 +19,7 @@ TINY = [
 ]
 
 
-def test_a_demonstration_ends_in_a_table_and_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_demonstration_ends_in_a_table_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "TEST_IMAGES", 5)
     monkeypatch.setattr(demo, "SEEDS", (0,))
     monkeypatch.setenv("COLUMNS", "120")

@@ -9,6 +9,12 @@ import typer
 
 from skt_crowd.cli import counting_options as counting
 
+# Measured with CSRNet on 25 photographs of ShanghaiTech, UCF_CC_50, UCF-QNRF, Mall and Beijing-BRT.
+BFLOAT16_EFFECT = (
+    "Counted in bfloat16, which this machine computes fastest. It changes a count a little (by at most 0.3 % "
+    "where it was measured); --precision float32 does not."
+)
+
 
 def count(
     images: Annotated[
@@ -34,7 +40,14 @@ def count(
     tile: counting.TileOption = None,
     roi: counting.RegionOption = None,
     memory_budget: counting.BudgetOption = counting.DEFAULT_BUDGET,
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            help="float32, bfloat16 (faster, counts change a little), or auto: bfloat16 where the machine "
+            "computes it in hardware.",
+        ),
+    ] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
         int | None,

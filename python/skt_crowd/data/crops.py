@@ -56,7 +56,7 @@ _ORDER, _CROP = 0, 1
 
 
 class TrainingCrop(NamedTuple):
-    """One crop; :meth:`TrainingBatch.of` puts several together."""
+    """One crop; ``TrainingBatch.of`` puts several together."""
 
     image: torch.Tensor  # (3, crop, crop) float32, normalised by ImageNet's mean and standard deviation
     target: torch.Tensor  # (1, ceil(crop / stride), ceil(crop / stride)) float32, people per cell

@@ -29,8 +29,9 @@ def activation_bytes(forward: Callable[[int], object], side: int) -> int:
 
     What a convolution's library sets aside for itself is not in it.
 
-    >>> activation_bytes(lambda side: torch.nn.Conv2d(3, 4, 1)(torch.zeros(1, 3, side, side)).relu(), 10)
-    4464
+    Example:
+        >>> activation_bytes(lambda side: torch.nn.Conv2d(3, 4, 1)(torch.zeros(1, 3, side, side)).relu(), 10)
+        4464
     """
     live = _LiveBytes()
     with live:
@@ -39,7 +40,7 @@ def activation_bytes(forward: Callable[[int], object], side: int) -> int:
 
 
 def activation_bytes_per_pixel(forward: Callable[[int], object]) -> float:
-    """By how much :func:`activation_bytes` grows with each pixel; what does not grow cancels out.
+    """By how much ``activation_bytes`` grows with each pixel; what does not grow cancels out.
 
     Args:
         forward: makes a square image of the given side and runs a model on it.
@@ -58,8 +59,9 @@ def peak_activation_bytes(model: nn.Module, height: int, width: int) -> int:
         model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
-    >>> peak_activation_bytes(nn.Conv2d(3, 8, 1), 10, 20)  # (3 + 8) channels of 200 pixels, 4 bytes each
-    8800
+    Example:
+        >>> peak_activation_bytes(nn.Conv2d(3, 8, 1), 10, 20)  # (3 + 8) channels of 200 pixels, 4 bytes each
+        8800
     """
     live = _LiveBytes()
     dry_run(dry_copy(model), height, width, watch=live)

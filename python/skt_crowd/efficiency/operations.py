@@ -27,8 +27,9 @@ def count_macs(model: nn.Module, height: int, width: int) -> int:
         model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
-    >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), 10, 20)  # 3 * 3 * 3 * 8 for each of 200 pixels
-    43200
+    Example:
+        >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), 10, 20)  # 3 * 3 * 3 * 8 for each of 200 pixels
+        43200
     """
     with FlopCounterMode(display=False) as counter:
         dry_run(dry_copy(model), height, width)
@@ -52,8 +53,9 @@ def count_ptflops2020(model: nn.Module, height: int, width: int) -> int:
         model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
-    >>> count_ptflops2020(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), 10, 20)  # + bias, + ReLU
-    46400
+    Example:
+        >>> count_ptflops2020(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), 10, 20)  # + bias, + ReLU
+        46400
     """
     total = 0
 

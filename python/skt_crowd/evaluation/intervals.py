@@ -40,11 +40,12 @@ def bootstrap_intervals(
         resamples: how often all images are drawn again.
         seed: the same seed gives the same interval.
 
-    >>> bootstrap_intervals([10.0, 30.0], [10, 20])["mae"]
-    Interval(low=0.0, high=10.0)
-
     Raises:
         UsageError: no images, lists of different lengths, or a number out of range.
+
+    Example:
+        >>> bootstrap_intervals([10.0, 30.0], [10, 20])["mae"]
+        Interval(low=0.0, high=10.0)
     """
     counted, annotated = (np.asarray(values, dtype=np.float64) for values in (predicted, actual))
     if counted.shape != annotated.shape or counted.ndim != 1 or counted.size == 0:

@@ -65,8 +65,9 @@ def peak_signal_to_noise(predicted: np.ndarray, truth: np.ndarray) -> float:
 
     NaN where nobody is in the truth, infinite for equal maps.
 
-    >>> round(peak_signal_to_noise(np.array([[0.9, 0.1]]), np.array([[1.0, 0.0]])), 6)
-    20.0
+    Example:
+        >>> round(peak_signal_to_noise(np.array([[0.9, 0.1]]), np.array([[1.0, 0.0]])), 6)
+        20.0
     """
     _require_one_shape(predicted, truth)
     largest = float(truth.max())

@@ -98,10 +98,11 @@ def count_image(
 def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | None = None) -> str:
     """``context`` (model, device ...) and one object per image: path, count, people, height, width, ...
 
-    >>> import numpy as np
-    >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
-    >>> json.loads(counts_as_json([result]))["images"][0]["people"]
-    3
+    Example:
+        >>> import numpy as np
+        >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
+        >>> json.loads(counts_as_json([result]))["images"][0]["people"]
+        3
     """
     images = [
         {
@@ -125,7 +126,7 @@ def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | 
 def write_counts(
     path: Path, results: Sequence[CountResult], context: Mapping[str, Any] | None = None
 ) -> None:
-    """Write :func:`counts_as_json` to a file. Atomic.
+    """Write ``counts_as_json`` to a file. Atomic.
 
     Raises:
         SktError: the file cannot be written.

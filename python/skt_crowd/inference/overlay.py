@@ -81,7 +81,7 @@ def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB, the pixels that were counted.
-        result: of :func:`~skt_crowd.deployment.counting.count_image`.
+        result: of ``count_image``.
 
     Raises:
         UsageError: an image of another size than the one counted.
@@ -104,7 +104,7 @@ def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
 
 
 def save_overlay(path: Path, image: np.ndarray, result: CountResult) -> None:
-    """Write :func:`draw_overlay` as PNG or JPEG, as the file's suffix says. Atomic.
+    """Write ``draw_overlay`` as PNG or JPEG, as the file's suffix says. Atomic.
 
     Raises:
         UsageError: another suffix, or an image of another size than the one counted.

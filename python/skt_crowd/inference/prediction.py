@@ -117,8 +117,9 @@ def sum_between(values: np.ndarray, edges: np.ndarray, wanted: np.ndarray) -> ND
     Returns:
         (m, ...) float64.
 
-    >>> sum_between(np.array([4.0, 10.0]), np.array([0.0, 2.0, 4.0]), np.array([0.0, 1.0, 3.0, 9.0]))
-    array([2., 7., 5.])
+    Example:
+        >>> sum_between(np.array([4.0, 10.0]), np.array([0.0, 2.0, 4.0]), np.array([0.0, 1.0, 3.0, 9.0]))
+        array([2., 7., 5.])
     """
     below = np.zeros((len(edges), *values.shape[1:]))  # sums of everything before each edge
     np.cumsum(values, axis=0, dtype=np.float64, out=below[1:])

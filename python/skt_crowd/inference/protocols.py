@@ -29,8 +29,9 @@ class ClampShortSide:
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """The new (H, W).
 
-        >>> ClampShortSide(512, 2048).shape(256, 300)
-        (512, 600)
+        Example:
+            >>> ClampShortSide(512, 2048).shape(256, 300)
+            (512, 600)
         """
         short = min(height, width)
         factor = min(max(short, self.minimum), self.maximum) / short
@@ -47,8 +48,9 @@ class FitInside:
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """The new (H, W).
 
-        >>> FitInside(1024, 16).shape(1536, 2048), FitInside(1024, 16).shape(500, 700)
-        ((768, 1024), (496, 688))
+        Example:
+            >>> FitInside(1024, 16).shape(1536, 2048), FitInside(1024, 16).shape(500, 700)
+            ((768, 1024), (496, 688))
         """
         factor = min(1.0, self.side / max(height, width))
         tall, wide = (int(length * factor) // self.multiple * self.multiple for length in (height, width))
@@ -170,11 +172,12 @@ PROTOCOLS: Mapping[str, Protocol] = {
 def find_protocol(name: str, *, tile: int | None = None, truth: str | None = None) -> Protocol:
     """A protocol by name, with another tile or truth where they are given.
 
-    >>> find_protocol("tiles-halo", tile=256).tile
-    256
-
     Raises:
         UsageError: an unknown name or truth, or a tile for a protocol without tiles.
+
+    Example:
+        >>> find_protocol("tiles-halo", tile=256).tile
+        256
     """
     if name not in PROTOCOLS:
         raise UsageError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")

@@ -62,7 +62,7 @@ class CrowdModel(nn.Module, ABC):
 
     Subclasses set these:
 
-    name             what :func:`~skt_crowd.models.build_model` calls it
+    name             what ``build_model`` calls it
     output_stride    pixels along the side of a cell
     tiling           whether its map may be computed in tiles
     features         for each transfer profile (module path, width at rate 1) of the features it transfers
@@ -105,11 +105,11 @@ class CrowdModel(nn.Module, ABC):
         return tuple((path, self._channels(width)) for path, width in self.features[profile])
 
     def tap_paths(self, profile: str = "paper") -> tuple[str, ...]:
-        """Module paths for :class:`~skt_crowd.models.taps.FeatureTaps`, the coarsest feature last."""
+        """Module paths for ``FeatureTaps``, the coarsest feature last."""
         return tuple(path for path, _ in self.taps(profile))
 
     def tap_channels(self, profile: str = "paper") -> tuple[int, ...]:
-        """Channels of each feature of :meth:`tap_paths`."""
+        """Channels of each feature of ``tap_paths``."""
         return tuple(channels for _, channels in self.taps(profile))
 
     def _channels(self, width: int) -> int:
@@ -117,7 +117,7 @@ class CrowdModel(nn.Module, ABC):
         return scaled_width(width, self.channel_preservation_rate)
 
     def channel_graph(self) -> Sequence[ChannelNode]:
-        """Which layer reads which, for :func:`~skt_crowd.models.inherit_filters`, each after what it reads.
+        """Which layer reads which, for ``inherit_filters``, each after what it reads.
 
         Here: a plain chain of convolutions. A model with branches says its own.
         """

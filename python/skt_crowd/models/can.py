@@ -25,9 +25,10 @@ class CAN(CrowdModel):
     Its back end is CSRNet's with batch norm: training needs more than one cell in a batch. Module names are
     those of published CAN weights.
 
-    >>> model = CAN("1/4").eval()
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 3, 4])
+    Example:
+        >>> model = CAN("1/4").eval()
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     name = "can"

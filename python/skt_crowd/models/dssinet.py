@@ -27,9 +27,10 @@ class DSSINet(CrowdModel):
 
     The output has the image's size and is never negative.
 
-    >>> model = DSSINet("1/16")
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 17, 30])
+    Example:
+        >>> model = DSSINet("1/16")
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 17, 30])
     """
 
     name = "dssinet"

@@ -24,14 +24,15 @@ class FeatureTaps:
         model: any module.
         paths: names as ``model.named_modules()`` gives them, for example ``model.tap_paths("paper")``.
 
-    >>> model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
-    >>> with FeatureTaps(model, ["0"]) as taps:
-    ...     output = model(torch.zeros(1, 3, 2, 2))
-    >>> taps.features[0].shape
-    torch.Size([1, 4, 2, 2])
-
     Raises:
         UsageError: a path that the model does not have; the message lists the nearest names.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+        >>> with FeatureTaps(model, ["0"]) as taps:
+        ...     output = model(torch.zeros(1, 3, 2, 2))
+        >>> taps.features[0].shape
+        torch.Size([1, 4, 2, 2])
     """
 
     def __init__(self, model: nn.Module, paths: Sequence[str]) -> None:

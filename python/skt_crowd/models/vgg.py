@@ -56,8 +56,9 @@ def convolutions(
         batch_norm: whether one follows each convolution.
         activation: makes the layer that follows each convolution.
 
-    >>> [type(layer).__name__ for layer in convolutions(3, (8, POOL), 0.5)]
-    ['Conv2d', 'ReLU', 'MaxPool2d']
+    Example:
+        >>> [type(layer).__name__ for layer in convolutions(3, (8, POOL), 0.5)]
+        ['Conv2d', 'ReLU', 'MaxPool2d']
     """
     layers: list[nn.Module] = []
     for step in plan:

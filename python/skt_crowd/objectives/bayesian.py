@@ -59,10 +59,11 @@ def bayesian_loss(
     Returns:
         A scalar at least 0, people; float64 for float64 maps, else float32.
 
-    >>> near_one_point = torch.tensor([[[[3.0, 0.0]]]])  # three people in the left of two cells
-    >>> one = [torch.tensor([[4.0, 4.0, 1.0]])]
-    >>> round(bayesian_loss(near_one_point, one, [64], stride=8).item(), 3)
-    2.0
+    Example:
+        >>> near_one_point = torch.tensor([[[[3.0, 0.0]]]])  # three people in the left of two cells
+        >>> one = [torch.tensor([[4.0, 4.0, 1.0]])]
+        >>> round(bayesian_loss(near_one_point, one, [64], stride=8).item(), 3)
+        2.0
     """
     if predicted.ndim != 4 or predicted.shape[1] != 1:
         raise UsageError(f"predicted: expected (N, 1, h, w), got {tuple(predicted.shape)}")

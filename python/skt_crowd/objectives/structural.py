@@ -33,9 +33,10 @@ def dilated_multiscale_ssim_loss(
         A scalar, 0 for equal maps, below 1 for one image; float64 for float64 maps, else float32. Where a
         level's similarity falls below 0.0001 that level gives no gradient.
 
-    >>> crowd = torch.rand(1, 1, 32, 32)
-    >>> dilated_multiscale_ssim_loss(crowd, crowd).item() < 1e-5
-    True
+    Example:
+        >>> crowd = torch.rand(1, 1, 32, 32)
+        >>> dilated_multiscale_ssim_loss(crowd, crowd).item() < 1e-5
+        True
     """
     first, second = _scaled(predicted, target)
     window = gaussian_window(5, 1.0, dtype=first.dtype, device=first.device)
@@ -67,8 +68,9 @@ def local_pattern_consistency_loss(
     Returns:
         A scalar, 0 for equal maps; float64 for float64 maps, else float32.
 
-    >>> local_pattern_consistency_loss(torch.ones(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), weight=0).item()
-    1.0
+    Example:
+        >>> local_pattern_consistency_loss(torch.ones(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), weight=0).item()
+        1.0
     """
     first, second = _scaled(predicted, target)
     window = gaussian_window(11, 1.5, dtype=first.dtype, device=first.device)

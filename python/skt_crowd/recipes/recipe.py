@@ -32,11 +32,12 @@ class Recipe(Settings):
 
     ``kind: train`` trains against the annotation alone; ``kind: distill`` also transfers from a teacher.
 
-    >>> recipe = Recipe.model_validate(
-    ...     {"kind": "train", "data": {"kind": "synthetic"}, "training": {"steps": 10}}
-    ... )
-    >>> recipe.optimizer.learning_rate
-    0.0001
+    Example:
+        >>> recipe = Recipe.model_validate(
+        ...     {"kind": "train", "data": {"kind": "synthetic"}, "training": {"steps": 10}}
+        ... )
+        >>> recipe.optimizer.learning_rate
+        0.0001
     """
 
     kind: Literal["train", "distill"]

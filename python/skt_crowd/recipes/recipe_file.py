@@ -27,8 +27,9 @@ def recipe_names() -> list[str]:
 def recipe_summaries() -> dict[str, tuple[str, str]]:
     """For each of ``recipe_names()`` its kind and the first sentence of the comment at its head.
 
-    >>> recipe_summaries()["demo_teacher"]
-    ('train', 'The teacher of `skt demo`: a CSRNet at a quarter of the width, on 300 synthetic crowds, from scratch.')
+    Example:
+        >>> recipe_summaries()["demo_teacher"]
+        ('train', 'The teacher of `skt demo`: a CSRNet at a quarter of the width, on 300 synthetic crowds, from scratch.')
     """
     found = {}
     for name in recipe_names():
@@ -49,8 +50,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     Raises:
         UsageError: the file is missing or no YAML, or a key or a value is not allowed; one line.
 
-    >>> load_recipe("demo_student", ["training.steps=5", "teacher.checkpoint=t.safetensors"]).training.steps
-    5
+    Example:
+        >>> load_recipe("demo_student", ["training.steps=5", "teacher.checkpoint=t.safetensors"]).training.steps
+        5
     """
     source, text = _read(name_or_path)
     try:

@@ -70,8 +70,9 @@ class OptimizerSettings(Settings):
     def rate_at(self, step: int, steps: int) -> float:
         """Learning rate of step ``step`` of ``steps``, from 0: linear warm-up, then constant or a cosine to zero.
 
-        >>> OptimizerSettings(learning_rate=0.1, warmup_steps=2).rate_at(0, 10)
-        0.05
+        Example:
+            >>> OptimizerSettings(learning_rate=0.1, warmup_steps=2).rate_at(0, 10)
+            0.05
         """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps

@@ -65,8 +65,9 @@ class TrainingProgress:
 def duration(seconds: float) -> str:
     """Seconds as ``1:02:03``, or ``2:03`` below an hour.
 
-    >>> duration(3723), duration(123.4)
-    ('1:02:03', '2:03')
+    Example:
+        >>> duration(3723), duration(123.4)
+        ('1:02:03', '2:03')
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

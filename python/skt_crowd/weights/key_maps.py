@@ -29,8 +29,9 @@ class KeyMap:
     def their_name(self, name: str) -> str:
         """What the file calls our ``name``; a name with no counterpart stays.
 
-        >>> KeyMap("an example", "bl", {"features.0": "frontend.0"}).their_name("frontend.0.bias")
-        'features.0.bias'
+        Example:
+            >>> KeyMap("an example", "bl", {"features.0": "frontend.0"}).their_name("frontend.0.bias")
+            'features.0.bias'
         """
         layer, _, parameter = name.rpartition(".")
         return f"{self._theirs.get(layer, layer)}.{parameter}"

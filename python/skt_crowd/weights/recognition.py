@@ -45,7 +45,7 @@ def find_rate(model: str, weights: Mapping[str, torch.Tensor], origin: str) -> f
     """The channel preservation rate with the smallest denominator that gives every width in ``weights``.
 
     Args:
-        model: a name of :func:`~skt_crowd.models.available_models`.
+        model: a name of ``available_models``.
         weights: under our names.
         origin: where they are from, for messages.
 
