@@ -1,7 +1,8 @@
 """How much faster the 1/4-CSRNet counts than CSRNet, and which way of running it is the fastest here.
 
-Random weights: time does not depend on them. Every way of running a network in float32 must give the count of plain
-eager torch within 0.1 %, and within 2 % in bfloat16, where this processor computes it in hardware; what it is, is printed.
+Random weights: time does not depend on them. Every way of running a network must give the count of plain eager
+torch, within 0.1 % in float32 and within 2 % in bfloat16, which is timed where the processor computes it in hardware.
+The differences are printed.
 
     python benchmarks/bench_student_speed.py
 """

@@ -14,7 +14,7 @@ def choose_device(name: str) -> torch.device:
     """``auto`` is CUDA where torch sees a device, else the CPU.
 
     Raises:
-        UsageError: another word, or CUDA where there is none.
+        UsageError: another name, or CUDA where there is none.
 
     Example:
         >>> choose_device("cpu")
@@ -37,7 +37,7 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
     is faster; elsewhere bfloat16 is emulated and slower than float32, so float32.
 
     Raises:
-        UsageError: another word.
+        UsageError: another name.
 
     Example:
         >>> resolve_precision("float32", "cpu")
@@ -54,7 +54,7 @@ def autocast_for(precision: str, device: torch.device | str) -> AbstractContextM
     """A context in which convolutions run in ``precision`` on ``device``; weights stay float32.
 
     Raises:
-        UsageError: a word that is no precision.
+        UsageError: not a precision.
 
     Example:
         >>> with autocast_for("bfloat16", "cpu"):

@@ -1,4 +1,4 @@
-"""The structural similarity of two maps at every place: the part that measures and losses share."""
+"""Structural similarity of two maps at every position, for both evaluation and losses."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Options that several commands share, with the words of their help."""
+"""Options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ StepsOption = Annotated[
     int | None,
     typer.Option(
         "--steps",
-        help="Updates of the weights, one a batch (training.steps).",
+        help="Updates of the weights, one per batch (training.steps).",
         rich_help_panel=SETTINGS,
         show_default=False,
     ),

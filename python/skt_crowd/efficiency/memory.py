@@ -25,7 +25,7 @@ _SMALL, _LARGE = 64, 128  # pixels along the sides of the images that are measur
 
 
 def activation_bytes(forward: Callable[[int], object], side: int) -> int:
-    """The largest total of tensors alive at once, of those that ``forward(side)`` makes: bytes.
+    """Peak size in bytes of the tensors that ``forward(side)`` makes and that are alive at once.
 
     What a convolution's library sets aside for itself is not in it.
 
@@ -40,7 +40,7 @@ def activation_bytes(forward: Callable[[int], object], side: int) -> int:
 
 
 def activation_bytes_per_pixel(forward: Callable[[int], object]) -> float:
-    """By how much ``activation_bytes`` grows with each pixel; what does not grow cancels out.
+    """Bytes by which ``activation_bytes`` grows with each pixel; what does not grow cancels out.
 
     Args:
         forward: makes a square image of the given side and runs a model on it.
@@ -50,7 +50,7 @@ def activation_bytes_per_pixel(forward: Callable[[int], object]) -> float:
 
 
 def peak_activation_bytes(model: nn.Module, height: int, width: int) -> int:
-    """Bytes of all tensors alive at once, at their most, in a float32 forward without gradients; image included.
+    """Peak size in bytes of the tensors alive at once in a float32 forward without gradients, the image included.
 
     Weights do not count, nor does scratch memory of the convolution library. Each tensor counts from the moment an
     operator returns it until its last reference is gone, so what a module holds on to longer than it needs is seen.
@@ -100,7 +100,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def peak_memory_mib(call: Callable[[], object], device: torch.device | str = "cpu") -> float:
-    """Highest memory during ``call`` less that before it, in MiB; NaN where the system does not tell.
+    """Peak memory during ``call`` minus the memory before it, in MiB; NaN where the system does not tell.
 
     On a CPU it is the resident memory of the process as Linux keeps its highest value, which includes what
     libraries take beside torch; on CUDA what torch's allocator handed out.

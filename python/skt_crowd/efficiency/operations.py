@@ -12,12 +12,12 @@ from skt_crowd.efficiency.dry_run import dry_copy, dry_run
 
 
 def parameters(model: nn.Module) -> int:
-    """Learnable numbers of the network, buffers not among them."""
+    """Number of learnable parameters of the network, without buffers."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def count_macs(model: nn.Module, height: int, width: int) -> int:
-    """Multiply-adds of every convolution and matrix product for one image: the honest figure.
+    """Multiply-adds of every convolution and matrix product for one image: what is really computed.
 
     Counted on the operators that torch really runs (``torch.utils.flop_counter``), so nothing a module does in its
     forward is missed; biases, activations, pools and interpolation are not counted. One multiply-add is two

@@ -21,11 +21,11 @@ from skt_crowd.models import CrowdModel
 
 @dataclass(frozen=True, eq=False)
 class CountResult:
-    """What a model saw in one image file."""
+    """The count and the density map of one image file."""
 
     path: Path
     count: float  # sum of the density map; a model without output activation may come out slightly below zero
-    height: int  # of the image as it is shown, after EXIF rotation
+    height: int  # of the image as viewers show it, after EXIF rotation
     width: int
     seconds: float  # from decoded pixels to the density map; reading the file is not included
     density: np.ndarray  # (ceil(H / stride), ceil(W / stride)) float32, people per cell
@@ -35,7 +35,7 @@ class CountResult:
 
     @property
     def people(self) -> int:
-        """The count as a person would say it: a whole number, never negative."""
+        """The count as a whole number, never negative."""
         return max(0, round(self.count))
 
 

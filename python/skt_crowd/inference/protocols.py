@@ -65,7 +65,7 @@ class Protocol:
         name: what results call it.
         summary: one line for people.
         resize: applied to the image before it is counted (bicubic, antialiased where it shrinks); the map is
-            laid back on the original image.
+            mapped back to the original image.
         cut: "whole"; "halo", tiles with a halo, equal to the whole image; "evenly" and "quadrants", parts seen
             alone, which change the count.
         tile: side of the tiles of "halo" and "evenly", pixels.
@@ -85,7 +85,7 @@ class Protocol:
     needs_region: bool = False
 
     def predict(self, predictor: Predictor, image: np.ndarray) -> Prediction:
-        """The density map that the protocol makes of an image (H, W, 3), laid on that image.
+        """The density map that the protocol gives for an image (H, W, 3), in the coordinates of that image.
 
         Raises:
             UsageError: the model cannot be used with this protocol, or the memory budget is too small.

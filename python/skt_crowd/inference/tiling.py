@@ -18,8 +18,8 @@ class Tile(NamedTuple):
 def halo_tiles(shape: tuple[int, int], tiling: Tiling, side: tuple[int, int]) -> list[Tile]:
     """Tiles that see the model's halo around themselves, so that their maps together are the whole image's.
 
-    Cores cover the image once. They and what is seen of them start on multiples of the model's strides, and
-    end there or at the border of the image, so that every cell of a tile is a cell of the whole image and every
+    The cores cover the image once. The cores and what is seen around them start on multiples of the model's
+    strides, and end there or at the border of the image, so that every cell of a tile is a cell of the whole image and every
     pad of zeros lies where the whole image has it or beyond the halo.
 
     Args:
@@ -51,7 +51,7 @@ def halo_tiles(shape: tuple[int, int], tiling: Tiling, side: tuple[int, int]) ->
 
 
 def tile_side(shape: tuple[int, int], tiling: Tiling, most_pixels: int) -> tuple[int, int]:
-    """The (height, width) of cores that cost the least, where no tile may see more than ``most_pixels``.
+    """The (height, width) of the cores that cost the least, if no tile may see more than ``most_pixels``.
 
     The cost is the number of pixels that all tiles see together; halos are seen twice.
 

@@ -33,7 +33,7 @@ def available_models() -> tuple[str, ...]:
 
 
 def build_model(name: str, channel_preservation_rate: float | str = 1.0) -> CrowdModel:
-    """A freshly initialised crowd counter, float32 on the CPU, in training mode.
+    """A freshly initialised crowd counting model, float32 on the CPU, in training mode.
 
     Args:
         name: one of ``available_models``.

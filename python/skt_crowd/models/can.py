@@ -78,7 +78,7 @@ class CAN(CrowdModel):
 class Context(nn.Module):
     """A weighted mean of averages over grids of 1, 4, 9 and 36 fields, beside the feature itself.
 
-    The weight of a scale at a pixel grows out of the contrast between the feature and that scale's average
+    The weight of a scale at a pixel is computed from the contrast between the feature and that scale's average
     (eq. 2 to 5 of the CAN paper). One network makes the weights of all scales.
     """
 

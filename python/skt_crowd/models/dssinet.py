@@ -139,7 +139,7 @@ class DSSINet(CrowdModel):
 class SameConv2d(nn.Conv2d):
     """A convolution that keeps the size.
 
-    A class of its own, as in the authors' program: a counter of operations that knows ``nn.Conv2d`` by its exact
+    A class of its own, as in the authors' program: a tool that counts operations and knows ``nn.Conv2d`` by its exact
     type, such as the one behind the SKT paper's tables, does not see these.
     """
 

@@ -1,4 +1,4 @@
-"""Channel preservation rates: from what people type, to widths, and back to what people read."""
+"""Channel preservation rates: parsing, widths of layers, and labels."""
 
 import math
 from fractions import Fraction
@@ -9,7 +9,7 @@ from skt_crowd.errors import UsageError
 def parse_rate(rate: float | str) -> float:
     """The channel preservation rate as a number in (0, 1].
 
-    A string may be a decimal or a fraction: one third is not a number people type.
+    A string may be a decimal or a fraction, because one third has no exact decimal.
 
     Raises:
         UsageError: not a number, or outside (0, 1].

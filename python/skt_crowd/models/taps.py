@@ -15,7 +15,7 @@ from skt_crowd.errors import UsageError
 class FeatureTaps:
     """Context manager that keeps the outputs of chosen modules of ``model`` while it is open.
 
-    ``features`` holds the outputs of the latest forward, in the order of ``paths``, with their gradients'
+    ``features`` holds the outputs of the latest forward, in the order of ``paths``, with their gradient
     history: nothing is detached, copied or cast. A new forward replaces them. Leaving the block removes
     every hook, also after an exception; the features stay readable. Works in training and evaluation mode,
     and one after the other on the same model.

@@ -42,9 +42,9 @@ def bayesian_loss(
         p(n | x) = exp(-D_n(x) / 2 sigma^2) / (sum over m exp(-D_m(x) / 2 sigma^2) + background term)
 
     and the background is one more point at the squared distance (background_ratio * shorter side)^2 /
-    min_n D_n(x): near where everybody is far. That distance is the one of the authors' code; the paper's own is
-    the difference between a length and the distance to the nearest point. An image without points is all
-    background: |sum of M|.
+    min_n D_n(x), which is small where everybody is far away. That distance is the one of the authors' code; the
+    paper's own is the difference between a length and the distance to the nearest point. An image without points
+    is all background: |sum of M|.
 
     Args:
         predicted: (N, 1, h, w) people per cell, from 0 up where the model is as in the paper.
@@ -52,7 +52,7 @@ def bayesian_loss(
             visible in the crop; 1 for everyone inside. K may be 0, and points may lie outside the crop.
         shorter_sides: (N,) min(H, W) in pixels of the images that the crops are cut from.
         stride: pixels along the side of a cell.
-        sigma: width of a point's likelihood, pixels.
+        sigma: of a point's likelihood, pixels.
         background_ratio: above 0; None for no background.
         reduction: "sum" over images or "batchmean".
 

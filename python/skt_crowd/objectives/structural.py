@@ -12,7 +12,7 @@ from skt_crowd.ssim import gaussian_window, local_similarity
 # DSSINet, section 3.3: importance of each level, and how far apart the window's taps are.
 LEVEL_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 DILATIONS = (1, 2, 3, 6, 9)  # 1 + int(level^1.5)
-LEAST_SIMILARITY = 1e-4  # a power of a negative similarity is no number
+LEAST_SIMILARITY = 1e-4  # a fractional power of a negative similarity is not a number
 
 
 def dilated_multiscale_ssim_loss(
@@ -58,7 +58,7 @@ def local_pattern_consistency_loss(
 
     Means are over the cells of an image. SSIM is taken under an 11 x 11 Gaussian window of sigma 1.5 around every
     cell, zeros outside the maps, after both are divided by the largest value of the target (1 where nobody is in
-    it), so that the constants of SSIM mean the same for every crowd; the paper does not say the range.
+    it), so that the constants of SSIM mean the same for every crowd; the paper does not state the range.
 
     Args:
         predicted, target: (N, 1, H, W) people per cell.

@@ -1,4 +1,4 @@
-"""The report of a run: what came out, how it was made, and figures of it, as Markdown beside them."""
+"""The report of a run as Markdown: its results, its figures, and how it was made."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from skt_crowd.settings import Settings, Weight
 
 
 class OptimizerSettings(Settings):
-    """The optimiser and the course of its learning rate."""
+    """The optimiser and the schedule of its learning rate."""
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -83,7 +83,7 @@ class OptimizerSettings(Settings):
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """``rate`` times its scale for each group."""
+    """Give each group ``rate`` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 

@@ -50,7 +50,7 @@ def load_model(path: Path) -> CrowdModel:
     """The model in a file, float32, on the CPU, in evaluation mode.
 
     Reads files of ``save_model``, and weights that others published (safetensors, HDF5, ``.pth``,
-    ``.pth.tar``), which are known by their names and shapes: CSRNet and SKT's teachers, SKT's students with and
+    ``.pth.tar``), which are recognised by their names and shapes: CSRNet and SKT's teachers, SKT's students with and
     without embeddings, BL, CAN, DSSINet and MCNN. ``module.`` prefixes and a ``{"state_dict": ...}`` wrapper are
     fine. Pickled code is never run.
 
@@ -73,7 +73,7 @@ def load_model(path: Path) -> CrowdModel:
 
 
 def _with_batch_counts(weights: Mapping[str, torch.Tensor], model: CrowdModel) -> dict[str, torch.Tensor]:
-    """Batch norms of old checkpoints do not say how many batches they saw; nothing depends on it."""
+    """Add the number of batches seen, which batch norms of old checkpoints lack; nothing depends on it."""
     counts = {
         name: tensor for name, tensor in model.state_dict().items() if name.endswith(".num_batches_tracked")
     }
