@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from skt_crowd.cli import options
+
 
 def reproduce(
     table: Annotated[str, typer.Argument(help="table1, table2 or table8.", show_default=False)],
@@ -15,10 +17,7 @@ def reproduce(
             "--latency", help="Also time each network on this machine's CPU; table8 takes many minutes."
         ),
     ] = False,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False),
-    ] = None,
+    threads: options.ThreadsOption = None,
 ) -> None:
     """Print the parameters and FLOPs of a table of the paper beside ours, counted anew.
 
@@ -27,14 +26,12 @@ def reproduce(
     A cell agrees if ours rounds to what the paper prints. Cells that do not agree are explained below the table. The
     paper's errors (RMSE) are not part of it: they need its data and days on GPUs.
     """
-    import torch
     from rich.console import Console
 
     from skt_crowd.efficiency import reproduce_table
     from skt_crowd.efficiency.paper import NOTES
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    options.use_threads(threads)
     console = Console()
     with console.status("counting") as status:
         rows = reproduce_table(table, on_row=lambda label: status.update(f"counting {label}"))
