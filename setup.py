@@ -68,7 +68,7 @@ def torch_version() -> str:
     except ImportError as error:
         raise SystemExit(
             f"skt-ext: {sys.executable} cannot import torch ({error}), whose headers the native library needs. "
-            "Install torch>=2.13 first, or build with isolation (without --no-build-isolation), "
+            "Install torch>=2.10 first, or build with isolation (without --no-build-isolation), "
             "or set SKT_EXT_NO_NATIVE=1 for a pure-Python install."
         ) from None
     return torch.__version__

@@ -17,7 +17,7 @@ from crowd_images import part_a_arguments, part_a_crowd
 from harness import RESULTS, describe_device, report, time_alternately
 
 from skt_ext.density import density_map, geometry_adaptive_sigma
-from skt_ext.reference_geodesic import geodesic_distance, path_costs
+from skt_ext.ops.geodesic_splat import geodesic_distance, path_costs
 
 WEIGHT, GAIN = 0.5, 10.0
 

@@ -1,7 +1,9 @@
-"""In which precision and which memory format an operator works."""
+"""In which precision and memory format a loss is computed, and how it is reduced."""
 
 import torch
 from torch import Tensor
+
+REDUCTIONS = ("sum", "batchmean", "none")
 
 
 def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
@@ -25,3 +27,11 @@ def squared_error(student: Tensor, teacher: Tensor) -> Tensor:
     """(student - teacher)^2, element by element, in the precision of a loss."""
     dtype = accumulation_dtype(student, teacher)
     return (student.to(dtype) - teacher.to(dtype)).square()
+
+
+def reduce(values: Tensor, reduction: str) -> Tensor:
+    """(N, ...) -> its sum, its sum divided by N ("batchmean", 0 for an empty batch), or itself ("none")."""
+    if reduction == "none":
+        return values
+    total = values.sum()
+    return total / max(values.shape[0], 1) if reduction == "batchmean" else total

@@ -2,8 +2,8 @@
 # are asked from a Python interpreter. find_package(Torch) is not used: it demands the CUDA toolkit that torch itself
 # was built with.
 set(SKT_PYTHON python3 CACHE FILEPATH "Interpreter whose torch gives the headers")
-set(SKT_TORCH_TARGET 2.13)                            # the oldest torch that the library loads under
-set(skt_torch_target_version 0x020d000000000000)      # the same for torch's headers: major, minor in the two top bytes
+set(SKT_TORCH_TARGET 2.10)                            # the oldest torch that the library loads under
+set(skt_torch_target_version 0x020a000000000000)      # the same for torch's headers: major, minor in the two top bytes
 
 execute_process(
   COMMAND ${SKT_PYTHON} -c "import torch, pathlib; print(torch.__version__, pathlib.Path(torch.__file__).parent, sep=';', end='')"

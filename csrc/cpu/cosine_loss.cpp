@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -6,26 +5,30 @@
 #include <tuple>
 #include <vector>
 
-#include "../kernels/cosine_distance_cpu.h"
-#include "../kernels/rescale_cpu.h"
-#include "skt/cosine_distance_checks.h"
+#include "kernels/cpu/cosine_loss.h"
+#include "kernels/cpu/rescale.h"
+#include "skt/cosine_loss_checks.h"
 #include "skt/dispatch.h"
 #include "skt/layout.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
 
 std::tuple<Tensor, Tensor> cosine_loss(
-    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient) {
-  check_cosine_loss(student, teacher, eps);
+    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient, bool per_pixel) {
+  check_cosine_loss(student, teacher, eps, scale);
+  const int64_t batch = student.size(0), height = student.size(2), width = student.size(3);
   const ScalarType accumulator = accumulator_of(student, teacher);
-  const MemoryFormat format = memory_format_of(student);
-  Tensor loss = torch::stable::new_empty(student, {}, accumulator);
-  Tensor gradient = with_gradient ? empty_on_device_of(student, shape_of(student), student.scalar_type(), format)
-                                  : torch::stable::new_empty(student, {0});
-  const cosine::Problem problem{student.size(0), student.size(1), student.size(2) * student.size(3), eps};
-  std::vector<double> sums(problem.blocks());
+  const std::vector<int64_t> shape = per_pixel ? std::vector<int64_t>{batch, height, width} : std::vector<int64_t>{};
+  Tensor loss = torch::stable::new_empty(student, shape, accumulator);
+  const ScalarType of_gradient = gradient_dtype(student, accumulator);
+  Tensor gradient =
+      with_gradient ? empty_on_device_of(student, shape_of(student), of_gradient, memory_format_of(student))
+                    : torch::stable::new_empty(student, {0}, of_gradient);
+  const cosine::Problem problem{batch, student.size(1), height * width, eps};
+  std::vector<double> sums(per_pixel ? 0 : problem.blocks());
   visit_accumulator(accumulator, [&](auto zero) {
     using T = decltype(zero);
     const FeatureMap s = feature_map(student), t = feature_map(teacher);
@@ -33,12 +36,13 @@ std::tuple<Tensor, Tensor> cosine_loss(
     const int64_t bytes = with_gradient ? gradient.numel() * bytes_of(out.storage) : 0;
     const bool streamed = bytes >= kLarge && out.storage == storage_of<T>();
     if (with_gradient) advise_large_pages(out.data, bytes);
+    T* to = loss.mutable_data_ptr<T>();
     parallel_over(problem.blocks(), problem.channels * problem.block(), [&](int64_t first, int64_t last) {
       cosine::loss(s, t, problem, static_cast<T>(scale), with_gradient ? &out : nullptr, streamed, first, last,
-                   sums.data());
+                   sums.data(), per_pixel ? to : nullptr);
     });
-    // In the order of the blocks, whoever summed them.
-    *loss.mutable_data_ptr<T>() = static_cast<T>(std::accumulate(sums.begin(), sums.end(), 0.0));
+    // In the order of the blocks, whichever thread summed them.
+    if (!per_pixel) *to = static_cast<T>(std::accumulate(sums.begin(), sums.end(), 0.0));
   });
   return {loss, gradient};
 }
@@ -64,7 +68,7 @@ void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) {
+SKT_IMPLEMENT(CPU, m) {
   m.impl("cosine_loss", TORCH_BOX(&skt::cosine_loss));
   m.impl("rescale_", TORCH_BOX(&skt::rescale_));
 }

@@ -1,6 +1,5 @@
 // The Gram matrices come from torch's own matrix product: halves of the list of features against each other, which
 // cover the upper block triangle. The rest is one pass over the products.
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -11,11 +10,12 @@
 #include <tuple>
 #include <vector>
 
-#include "../kernels/dense_fsp_cpu.h"
-#include "../kernels/large_memory.h"
+#include "kernels/cpu/dense_fsp.h"
+#include "kernels/cpu/large_memory.h"
 #include "skt/dense_fsp_distance_checks.h"
 #include "skt/dispatch.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -57,7 +57,9 @@ std::vector<Block> blocks_of(const std::vector<int64_t>& channels, bool adjacent
 void multiply(const Tensor& left, const Tensor& right, const Tensor& out) {
   std::array<StableIValue, 3> stack{
       torch::stable::detail::from(left), torch::stable::detail::from(right), torch::stable::detail::from(out)};
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::bmm", "out", stack.data(), TORCH_ABI_VERSION));
+  if (torch_call_dispatcher("aten::bmm", "out", stack.data(), TORCH_ABI_VERSION) != 0) {
+    fail("skt_ext::dense_fsp_distance: torch.bmm failed for ", list(shape_of(left)), " and ", list(shape_of(right)));
+  }
   torch::stable::detail::to<Tensor>(stack[0]);  // the same tensor again, owned by us
 }
 
@@ -128,7 +130,7 @@ Tensor dense_fsp_distance_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) {
+SKT_IMPLEMENT(CPU, m) {
   m.impl("dense_fsp_distance", TORCH_BOX(&skt::dense_fsp_distance));
   m.impl("dense_fsp_distance_backward", TORCH_BOX(&skt::dense_fsp_distance_backward));
 }

@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -8,10 +7,11 @@
 #include <optional>
 #include <vector>
 
-#include "../kernels/density_splat_cpu.h"
 #include "crowd.h"
+#include "kernels/cpu/density_splat.h"
 #include "skt/density_splat_checks.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -88,4 +88,4 @@ Tensor density_splat(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) { m.impl("density_splat", TORCH_BOX(&skt::density_splat)); }
+SKT_IMPLEMENT(CPU, m) { m.impl("density_splat", TORCH_BOX(&skt::density_splat)); }

@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -8,10 +7,11 @@
 #include <optional>
 #include <vector>
 
-#include "../kernels/geodesic_neighbors_cpu.h"
 #include "crowd.h"
+#include "kernels/cpu/geodesic_neighbors.h"
 #include "skt/geodesic_checks.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -35,11 +35,11 @@ Tensor geodesic_neighbors(
 
   Tensor out = torch::stable::new_empty(points, {people, neighbors});
   double* distances = out.mutable_data_ptr<double>();
-  const geodesic::Picture picture{height, width, image.has_value() ? image->size(1) : 0, region,
+  const geodesic::Terrain terrain{height, width, image.has_value() ? image->size(1) : 0, region,
                                   image.has_value() && weight > 0 ? image->const_data_ptr<float>() : nullptr,
                                   static_cast<float>(gain * weight / (1 - weight))};
   geodesic::StepCosts costs(height, width);
-  parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.set_rows(picture, first, last); });
+  parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.set_rows(terrain, first, last); });
   const geodesic::PeopleByPixel by_pixel(xy, inside, height, width);
   std::atomic<int64_t> next{0};  // whichever thread is free takes the next person
   torch::stable::parallel_for(0, torch::stable::get_num_threads(), 1, [&](int64_t, int64_t) {
@@ -58,4 +58,4 @@ Tensor geodesic_neighbors(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) { m.impl("geodesic_neighbors", TORCH_BOX(&skt::geodesic_neighbors)); }
+SKT_IMPLEMENT(CPU, m) { m.impl("geodesic_neighbors", TORCH_BOX(&skt::geodesic_neighbors)); }

@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -8,10 +7,11 @@
 #include <optional>
 #include <vector>
 
-#include "../kernels/geodesic_splat_cpu.h"
 #include "crowd.h"
+#include "kernels/cpu/geodesic_splat.h"
 #include "skt/geodesic_checks.h"
 #include "skt/parallel.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -79,11 +79,11 @@ Tensor geodesic_splat(
   std::vector<StepCosts> costs;
   costs.reserve(maps.images);
   for (int64_t i = 0; i < maps.images && !(flat && inside == nullptr); ++i) {
-    const geodesic::Picture picture{height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
+    const geodesic::Terrain terrain{height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
                                     flat ? nullptr : values + i * channels * pixels,
                                     static_cast<float>(gain * weight / (1 - weight))};
     costs.emplace_back(height, width);
-    parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.back().set_rows(picture, first, last); });
+    parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.back().set_rows(terrain, first, last); });
   }
 
   float* map = out.mutable_data_ptr<float>();
@@ -111,4 +111,4 @@ Tensor geodesic_splat(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) { m.impl("geodesic_splat", TORCH_BOX(&skt::geodesic_splat)); }
+SKT_IMPLEMENT(CPU, m) { m.impl("geodesic_splat", TORCH_BOX(&skt::geodesic_splat)); }

@@ -1,17 +1,16 @@
-#include "../kernels/pool_and_pack_cpu.h"
-
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <tuple>
 #include <vector>
 
-#include "../kernels/large_memory.h"
+#include "kernels/cpu/large_memory.h"
+#include "kernels/cpu/pool_and_pack.h"
 #include "skt/dispatch.h"
 #include "skt/layout.h"
 #include "skt/parallel.h"
 #include "skt/pool_and_pack_checks.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -113,7 +112,7 @@ std::vector<Tensor> pool_and_pack_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, CPU, m) {
+SKT_IMPLEMENT(CPU, m) {
   m.impl("pool_and_pack", TORCH_BOX(&skt::pool_and_pack_features));
   m.impl("pool_and_pack_backward", TORCH_BOX(&skt::pool_and_pack_backward));
 }

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "../kernels/cosine_distance_gpu.h"
+#include "kernels/gpu/cosine_loss.h"
 #include "skt/check.h"
-#include "skt/launch.h"
+#include "skt/device/launch.h"
 #include "skt/layout.h"
 
 namespace skt {
@@ -49,8 +49,6 @@ template <class S, class T>
 constexpr int widest() {
   return 16 / static_cast<int>(std::max(sizeof(S), sizeof(T)));
 }
-
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <class Visit>
 void visit_element(ScalarType dtype, Visit visit) {

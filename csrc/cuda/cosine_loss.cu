@@ -1,15 +1,15 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
 #include <tuple>
 
-#include "../kernels/cosine_loss_gpu.h"
 #include "cosine_layout.h"
-#include "skt/cosine_distance_checks.h"
+#include "kernels/gpu/cosine_loss.h"
+#include "skt/cosine_loss_checks.h"
 #include "skt/dispatch.h"
 #include "skt/layout.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -29,7 +29,7 @@ kernels::LossTile<S, T> tile_for(const Sizes& sizes, bool with_gradient) {
     const int64_t room = (kSharedBytes - kernels::LossTile<S, T>{pixels, 0}.bytes()) / (pixels * kPair);
     return with_gradient ? std::min(sizes.channels, room) : 0;
   };
-  const auto blocks = [&](int pixels) { return sizes.batch * divide_up(sizes.pixels, pixels); };
+  const auto blocks = [&](int pixels) { return sizes.batch * divide_up(sizes.pixels, int64_t{pixels}); };
   int pixels = gpu::kWarp * Count;
   while (pixels > kFewest * Count &&
          ((with_gradient && held(pixels) < sizes.channels) || blocks(pixels) < kEnoughBlocks)) {
@@ -46,72 +46,87 @@ A* partials_for(const Tensor& student, const Launch& shape, Tensor& memory) {
   return memory.mutable_data_ptr<A>();
 }
 
-// `gradient` is null or what to write it to.
+// What a launch writes: the distance of each pixel or, without per_pixel, their sum; the gradient, if it is not null.
+struct Outputs {
+  Tensor& loss;
+  Tensor* gradient;
+  bool per_pixel;
+};
+
 template <class S, class T>
 void loss_and_gradient(
-    const CudaDevice& device, const Tensor& student, const Tensor& teacher, double eps, double scale, Tensor& loss,
-    Tensor* gradient) {
+    const CudaDevice& device, const Tensor& student, const Tensor& teacher, double eps, double scale,
+    const Outputs& outputs) {
   using A = accumulator_t<S, T>;
+  using G = kernels::gradient_t<S, T>;
   constexpr int kWidest = widest<S, T>();
   constexpr const char* op = "cosine_loss";
+  Tensor* const gradient = outputs.gradient;
   const Sizes all = sizes_of(student);
   const Strides s = strides_of(student), t = strides_of(teacher), o = gradient ? strides_of(*gradient) : Strides{};
   const S* from_s = static_cast<const S*>(student.const_data_ptr());
   const T* from_t = static_cast<const T*>(teacher.const_data_ptr());
-  S* to = gradient ? static_cast<S*>(gradient->mutable_data_ptr()) : nullptr;
+  G* to = gradient ? static_cast<G*>(gradient->mutable_data_ptr()) : nullptr;
+  A* const loss = outputs.loss.mutable_data_ptr<A>();
+  A* const distances = outputs.per_pixel ? loss : nullptr;
   Tensor memory;
   A* partials = nullptr;
   Launch shape;
   if (channels_adjacent(s, all) && channels_adjacent(t, all) && (!gradient || channels_adjacent(o, all))) {
     const bool packed = all.channels % kWidest == 0 && packs_of_channels<S, kWidest>(student, s) &&
                         packs_of_channels<T, kWidest>(teacher, t) &&
-                        (!gradient || packs_of_channels<S, kWidest>(*gradient, o));
+                        (!gradient || packs_of_channels<G, kWidest>(*gradient, o));
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
       const int lanes = lanes_for(all.channels, kCount);
       const Sizes sizes = kernels::in_blocks_of(kernels::kThreads / lanes, all);
       shape = {sizes.batch * sizes.blocks, 1, dim3(kernels::kThreads)};
-      partials = partials_for<A>(student, shape, memory);
+      if (!distances) partials = partials_for<A>(student, shape, memory);
       launch(op, device, shape, kernels::loss_by_channels<S, T, kCount>, from_s, s, from_t, t, sizes, lanes, eps, scale,
-             to, o, partials);
+             to, o, distances, partials);
     });
   } else {
     const bool packed = all.pixels % kWidest == 0 && packs_of_pixels<S, kWidest>(student, s) &&
                         packs_of_pixels<T, kWidest>(teacher, t) &&
-                        (!gradient || packs_of_pixels<S, kWidest>(*gradient, o));
+                        (!gradient || packs_of_pixels<G, kWidest>(*gradient, o));
     visit_count<kWidest>(packed, [&](auto count) {
       constexpr int kCount = decltype(count)::value;
       const kernels::LossTile<S, T> tile = tile_for<S, T, kCount>(all, gradient != nullptr);
       const Sizes sizes = kernels::in_blocks_of(tile.pixels, all);
       shape = {sizes.batch * sizes.blocks, 1, dim3(kernels::kThreads),
                static_cast<size_t>(tile.bytes())};
-      partials = partials_for<A>(student, shape, memory);
+      if (!distances) partials = partials_for<A>(student, shape, memory);
       launch(op, device, shape, kernels::loss_by_pixels<S, T, kCount>, from_s, s, from_t, t, sizes, tile, eps, scale, to,
-             o, partials);
+             o, distances, partials);
     });
   }
-  const Launch one_block{1, 1, dim3(kernels::kSumThreads)};
-  launch(op, device, one_block, kernels::sum_partials<A>, partials, shape.blocks, loss.mutable_data_ptr<A>());
+  if (distances) return;
+  const Launch one_block{1, 1, dim3(gpu::kSumThreads)};
+  launch(op, device, one_block, gpu::sum_partials<A, A>, partials, shape.blocks, loss);
 }
 
 std::tuple<Tensor, Tensor> cosine_loss(
-    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient) {
-  check_cosine_loss(student, teacher, eps);
+    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient, bool per_pixel) {
+  check_cosine_loss(student, teacher, eps, scale);
+  const int64_t batch = student.size(0), height = student.size(2), width = student.size(3);
+  const ScalarType accumulator = accumulator_of(student, teacher), dtype = gradient_dtype(student, accumulator);
   const CudaDevice device(student);
   const Prepared from = prepared(student, teacher);
-  Tensor loss = torch::stable::new_empty(student, {}, accumulator_of(student, teacher));
-  Tensor gradient = with_gradient ? empty_on_device_of(student, shape_of(student), from.student.scalar_type(),
-                                                       memory_format_of(student))
-                                  : torch::stable::new_empty(student, {0});
-  if (student.size(0) * student.size(2) * student.size(3) == 0) {
+  const std::vector<int64_t> shape = per_pixel ? std::vector<int64_t>{batch, height, width} : std::vector<int64_t>{};
+  Tensor loss = torch::stable::new_empty(student, shape, accumulator);
+  // As the kernels write it: in double where either operand is.
+  const ScalarType written = gradient_dtype(from.student, accumulator);
+  Tensor gradient = with_gradient ? empty_on_device_of(student, shape_of(student), written, memory_format_of(student))
+                                  : torch::stable::new_empty(student, {0}, dtype);
+  if (batch * height * width == 0) {
     torch::stable::zero_(loss);
-    return {loss, torch::stable::to(gradient, student.scalar_type())};
+  } else {
+    visit_element_pair(from.student, from.teacher, [&](auto s, auto t) {
+      loss_and_gradient<decltype(s), decltype(t)>(
+          device, from.student, from.teacher, eps, scale, {loss, with_gradient ? &gradient : nullptr, per_pixel});
+    });
   }
-  visit_element_pair(from.student, from.teacher, [&](auto s, auto t) {
-    loss_and_gradient<decltype(s), decltype(t)>(
-        device, from.student, from.teacher, eps, scale, loss, with_gradient ? &gradient : nullptr);
-  });
-  return {loss, torch::stable::to(gradient, student.scalar_type())};
+  return {loss, torch::stable::to(gradient, dtype)};
 }
 
 template <class E>
@@ -124,7 +139,7 @@ void rescale(const CudaDevice& device, Tensor& gradient, const Tensor& grad, dou
   visit_count<kWidest>(reinterpret_cast<uintptr_t>(data) % 16 == 0, [&](auto width) {
     constexpr int kCount = decltype(width)::value;
     constexpr int64_t kMostBlocks = 2048;  // enough for a whole GPU, few where there is nothing to do
-    const Launch shape{std::min(divide_up(count, kernels::kThreads * kCount), kMostBlocks), 1, dim3(kernels::kThreads)};
+    const Launch shape{std::min(divide_up(count, int64_t{kernels::kThreads * kCount}), kMostBlocks), 1, dim3(kernels::kThreads)};
     launch("rescale_", device, shape, kernels::rescale<E, kCount>, data, count, wide.const_data_ptr<A>(), scale);
   });
 }
@@ -141,7 +156,7 @@ void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
+SKT_IMPLEMENT(SKT_GPU_KEY, m) {
   m.impl("cosine_loss", TORCH_BOX(&skt::cosine_loss));
   m.impl("rescale_", TORCH_BOX(&skt::rescale_));
 }

@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -6,9 +5,10 @@
 #include <tuple>
 #include <vector>
 
-#include "../kernels/dense_fsp_gpu.h"
+#include "kernels/gpu/dense_fsp.h"
 #include "skt/dense_fsp_distance_checks.h"
-#include "skt/launch.h"
+#include "skt/device/launch.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -57,7 +57,7 @@ void forward(
   const int64_t blocks_per_processor = device.major_version() < 8 ? 1 : 2;
   const int64_t batch = student.size(0), positions = student.size(2);
   const int tiles = kernels::tiles_of(groups, kTile);
-  const int64_t stages = 2 * ((positions + gpu::tile_product::kDepth - 1) / gpu::tile_product::kDepth);
+  const int64_t stages = 2 * divide_up<int64_t>(positions, gpu::tile_product::kDepth);
   const int64_t slots = blocks_per_processor * device.processors();
   const int parts = kernels::parts_for(batch * tiles, stages, slots);
   const bool wide = rows_aligned<T>(student) && rows_aligned<T>(teacher);
@@ -67,11 +67,10 @@ void forward(
   launch(op, device, {batch * parts * tiles, 1, dim3(Engine::kThreads), kSharedBytes<Engine>}, kernels::products<Engine>,
          student.const_data_ptr<T>(), teacher.const_data_ptr<T>(), groups, positions, parts, tiles, wide,
          partial.mutable_data_ptr<T>());
-  launch(op, device, {sums.numel(), 1, dim3(kernels::kSquare, kernels::kSquareRows), kernels::kFinishBytes<T>},
-         kernels::finish<T, kTile>, partial.const_data_ptr<T>(), groups, positions, parts, tiles,
+  launch(op, device, {sums.numel(), 1, dim3(kernels::kFinishThreads)}, kernels::finish<T, kTile>, partial.const_data_ptr<T>(), groups, positions, parts, tiles,
          difference.mutable_data_ptr<T>(), sums.mutable_data_ptr<double>());
-  launch(op, device, {batch, 1, dim3(kernels::kDistanceThreads), kernels::kDistanceThreads * sizeof(double)},
-         kernels::distances<T>, sums.const_data_ptr<double>(), sums.size(1), distance.mutable_data_ptr<T>());
+  launch(op, device, {batch, 1, dim3(gpu::kSumThreads)}, gpu::sum_partials<double, T>, sums.const_data_ptr<double>(),
+         sums.size(1), distance.mutable_data_ptr<T>());
 }
 
 std::tuple<Tensor, Tensor> dense_fsp_distance(
@@ -107,7 +106,7 @@ void backward(
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   bool whole_groups = true;  // the channels that a row of tiles walks through start and end with a feature
   for (int i = 0; i < groups.count; ++i) whole_groups &= groups.end[i] % kPerChunk == 0;
-  const int64_t blocks = batch * kernels::divide_up(static_cast<int>(total), kTile) * ((positions + kTile - 1) / kTile);
+  const int64_t blocks = batch * divide_up<int64_t>(total, kTile) * divide_up<int64_t>(positions, kTile);
   launch(op, device, {blocks, 1, dim3(Engine::kThreads), kSharedBytes<Engine>}, kernels::gradient<Engine>,
          grad.const_data_ptr<T>(), grad.stride(0), student.const_data_ptr<T>(), difference.const_data_ptr<T>(), groups,
          positions, whole_groups && rows_aligned<T>(difference), rows_aligned<T>(student) && rows_aligned<T>(out),
@@ -135,7 +134,7 @@ Tensor dense_fsp_distance_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
+SKT_IMPLEMENT(SKT_GPU_KEY, m) {
   m.impl("dense_fsp_distance", TORCH_BOX(&skt::dense_fsp_distance));
   m.impl("dense_fsp_distance_backward", TORCH_BOX(&skt::dense_fsp_distance_backward));
 }

@@ -1,14 +1,14 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <optional>
 #include <tuple>
 
-#include "../kernels/embedded_distance_backward_gpu.h"
+#include "kernels/gpu/embedding_backward.h"
+#include "skt/device/launch.h"
 #include "skt/embedded_distance_checks.h"
-#include "skt/launch.h"
 #include "skt/layout.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -92,8 +92,8 @@ void forward(
   launch(op, device, {blocks, 1, dim3(kernels::kThreads), strips.shared}, kernels::forward<A>, problem, strips, eps,
          results);
   if (!compares) return;
-  launch(op, device, {1, 1, dim3(kernels::kThreads), sizeof(double) * kernels::kThreads / gpu::kWarp},
-         kernels::sum_loss<A>, partial.const_data_ptr<A>(), blocks, loss.mutable_data_ptr<A>());
+  launch(op, device, {1, 1, dim3(gpu::kSumThreads)}, gpu::sum_partials<A, A>, partial.const_data_ptr<A>(), blocks,
+         loss.mutable_data_ptr<A>());
 }
 
 template <class A>
@@ -122,7 +122,7 @@ void backward(
     launch(op, device, {blocks, 1, dim3(kernels::kThreads), kernels::backward_shared<A>(kDepth)},
            kernels::backward<A, kDepth>, problem, eps, gradients);
     launch(op, device,
-           {kernels::divide_up<int64_t>(size, kernels::kSumColumns), 1,
+           {divide_up<int64_t>(size, kernels::kSumColumns), 1,
             dim3(kernels::kSumColumns, kernels::kSumSlices), sizeof(A) * kernels::kSumColumns * kernels::kSumSlices},
            kernels::add_partials<A>, partial.const_data_ptr<A>(), partials, problem.teacher_channels,
            problem.student_channels, grad_weight.mutable_data_ptr<A>(),
@@ -187,7 +187,7 @@ std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
+SKT_IMPLEMENT(SKT_GPU_KEY, m) {
   m.impl("embedded_distance", TORCH_BOX(&skt::embedded_distance));
   m.impl("embedded_distance_backward", TORCH_BOX(&skt::embedded_distance_backward));
 }

@@ -1,4 +1,3 @@
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
@@ -6,10 +5,12 @@
 #include <tuple>
 #include <vector>
 
-#include "../kernels/pool_and_pack_gpu.h"
-#include "skt/launch.h"
+#include "kernels/gpu/pool_and_pack.h"
+#include "skt/device/launch.h"
+#include "skt/dispatch.h"
+#include "skt/layout.h"
 #include "skt/pool_and_pack_checks.h"
-#include "skt/pooled_feature.h"
+#include "skt/registration.h"
 
 namespace skt {
 namespace {
@@ -18,24 +19,48 @@ namespace max_pool = gpu::max_pool;
 namespace kernels = gpu::pool_and_pack;
 using max_pool::kThreads;
 
+// One feature, or its gradient, as the kernels take it. rows: those of its channels in the packed matrix (N, total, P).
+template <class A>
+max_pool::Feature feature_of(
+    const char* op, const Tensor& map, int64_t kernel_h, int64_t kernel_w, A* rows, uint8_t* winners, int64_t total) {
+  constexpr int64_t kMost = int64_t{1} << 30;
+  if (map.size(1) > kMost || map.size(2) > kMost || map.size(3) > kMost) {
+    fail("skt_ext::", op, ": CUDA kernels take C, H and W of at most 2^30; got ", list(shape_of(map)));
+  }
+  max_pool::Feature feature{};
+  // The stride of an axis of size 1 says nothing; a single column has that of its rows.
+  const int64_t stride_w = map.size(3) == 1 ? map.stride(2) : map.stride(3);
+  feature.map = {const_cast<void*>(map.const_data_ptr()), storage_of(map), map.stride(0), map.stride(1), map.stride(2),
+                 stride_w};
+  feature.channels = static_cast<int>(map.size(1));
+  feature.height = static_cast<int>(map.size(2));
+  feature.width = static_cast<int>(map.size(3));
+  feature.kernel_h = static_cast<int>(kernel_h);
+  feature.kernel_w = static_cast<int>(kernel_w);
+  feature.pooled = {rows, winners, total * feature.positions()};
+  max_pool::plan(feature, map.size(0), sizeof(A) == 8);
+  return feature;
+}
+
 // Calls visit(table, blocks, bytes of shared memory) for the features, kMaxFeatures at a time. maps: the features or
-// their gradients. packed (N, C, P); argmax of the same shape, or without memory. bytes_of(feature): shared memory of a tile.
+// their gradients. packed (N, C, P); winners of the same shape, or null. bytes_of(feature): shared memory of a tile.
 template <class A, class BytesOf, class Visit>
 void visit_tables(
-    const std::vector<Tensor>& maps, const std::vector<int64_t>& sizes_of_windows, const Tensor& packed, uint8_t* winners,
-    BytesOf bytes_of, Visit visit) {
-  const int64_t batch = packed.size(0), positions = packed.size(2);
+    const char* op, const std::vector<Tensor>& maps, const std::vector<int64_t>& sizes_of_windows, const Tensor& packed,
+    uint8_t* winners, BytesOf bytes_of, Visit visit) {
+  const int64_t batch = packed.size(0), total = packed.size(1), positions = packed.size(2);
+  A* const rows = static_cast<A*>(const_cast<void*>(packed.const_data_ptr()));
   int64_t channel = 0;
   for (size_t first = 0; first < maps.size(); first += kernels::kMaxFeatures) {
     kernels::Table<A> table{};
     int64_t blocks = 0;
     size_t bytes = 0;
     for (size_t i = first; i < std::min(maps.size(), first + kernels::kMaxFeatures); ++i, ++table.count) {
-      max_pool::Feature& feature = table.feature[table.count];
-      const int64_t kernel_h = sizes_of_windows[2 * i], kernel_w = sizes_of_windows[2 * i + 1];
-      feature = pooled_feature(maps[i], kernel_h, kernel_w, packed, winners, sizeof(A) == 8);
-      feature.pooled.value = static_cast<A*>(feature.pooled.value) + channel * positions;
-      if (winners != nullptr) feature.pooled.winner += channel * positions;
+      const int64_t offset = channel * positions;
+      const max_pool::Feature feature =
+          feature_of(op, maps[i], sizes_of_windows[2 * i], sizes_of_windows[2 * i + 1], rows + offset,
+                     winners == nullptr ? nullptr : winners + offset, total);
+      table.feature[table.count] = feature;
       table.first_block[table.count] = blocks;
       table.channel[table.count] = channel;
       blocks += batch * feature.tiles;
@@ -70,7 +95,7 @@ std::tuple<Tensor, Tensor, Tensor> pool_and_pack(
   const CudaDevice device(like);
   visit_accumulator(accumulator, [&](auto zero) {
     using A = decltype(zero);
-    visit_tables<A>(features, sizes_of_windows, packed, with_argmax ? argmax.mutable_data_ptr<uint8_t>() : nullptr,
+    visit_tables<A>(op, features, sizes_of_windows, packed, with_argmax ? argmax.mutable_data_ptr<uint8_t>() : nullptr,
                     max_pool::forward_bytes<A>, [&](const kernels::Table<A>& table, int64_t blocks, size_t bytes) {
                       launch(op, device, {blocks, 1, dim3(kThreads), bytes}, kernels::pool<A>, table);
                     });
@@ -116,7 +141,7 @@ std::vector<Tensor> pool_and_pack_backward(
       normalised_rows = rows.const_data_ptr<A>();
       normalised_terms = terms.const_data_ptr<A>();
     }
-    visit_tables<A>(gradients, sizes_of_windows, from, const_cast<uint8_t*>(winners.const_data_ptr<uint8_t>()),
+    visit_tables<A>(op, gradients, sizes_of_windows, from, const_cast<uint8_t*>(winners.const_data_ptr<uint8_t>()),
                     max_pool::backward_bytes<A>, [&](const kernels::Table<A>& table, int64_t blocks, size_t bytes) {
                       launch(op, device, {blocks, 1, dim3(kThreads), bytes}, kernels::scatter<A>, table, normalised_rows,
                              normalised_terms, sizes.channels);
@@ -128,7 +153,7 @@ std::vector<Tensor> pool_and_pack_backward(
 }  // namespace
 }  // namespace skt
 
-STABLE_TORCH_LIBRARY_IMPL(skt_ext, SKT_GPU_KEY, m) {
+SKT_IMPLEMENT(SKT_GPU_KEY, m) {
   m.impl("pool_and_pack", TORCH_BOX(&skt::pool_and_pack));
   m.impl("pool_and_pack_backward", TORCH_BOX(&skt::pool_and_pack_backward));
 }

@@ -4,8 +4,6 @@
 #ifdef __CUDACC__
 #error "nvcc compiles kernels for GPUs; the emulation is for g++"
 #endif
-#define SKT_EMULATION 1
-
 #include <cuda_runtime_api.h>
 #include <vector_functions.h>
 
@@ -27,7 +25,7 @@
 #define __host__
 #define __constant__
 #define __launch_bounds__(...)
-#define __shared__ static  // keeps the last block's values: SKT_STATIC_SHARED is stricter
+#define __shared__ static  // keeps the values of the block before: SKT_STATIC_SHARED is stricter
 
 inline constexpr const uint3& threadIdx = skt::emulation::builtin.thread;
 inline constexpr const uint3& blockIdx = skt::emulation::builtin.block;
@@ -35,15 +33,6 @@ inline constexpr const dim3& blockDim = skt::emulation::builtin.threads;
 inline constexpr const dim3& gridDim = skt::emulation::builtin.blocks;
 inline constexpr int warpSize = 32;
 
-#define SKT_DYNAMIC_SHARED(Type, name) Type* name = reinterpret_cast<Type*>(::skt::emulation::block.dynamic_shared)
-
-// A reference to an array: UBSan sees an index out of bounds.
-#define SKT_STATIC_SHARED(Type, name, Count)                            \
-  static const char skt_key_of_##name = 0;                              \
-  Type(&name)[Count] = *reinterpret_cast<Type(*)[Count]>(               \
-      ::skt::emulation::static_shared(&skt_key_of_##name, sizeof(Type) * (Count)))
-
 #include "atomics.h"
 #include "intrinsics.h"
-#include "tensor_core.h"
 #include "warp.h"

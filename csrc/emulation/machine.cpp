@@ -362,8 +362,3 @@ void wait_async(int pending_groups) {
 }
 
 }  // namespace skt::emulation
-
-// For a test: the order of the launches that follow, 0 forward, 1 reverse, 2 random.
-extern "C" void skt_emulation_set_order(int64_t order, int64_t seed) {
-  skt::emulation::set_order(static_cast<skt::emulation::Order>(order), static_cast<uint64_t>(seed));
-}

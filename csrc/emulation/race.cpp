@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "machine.h"
+#include "race.h"
 
 extern "C" {
 // The static data of this library, where a plain __shared__ array lies.
@@ -39,9 +40,6 @@ constexpr uintptr_t kPage = 1024;
 std::unordered_map<uintptr_t, std::unique_ptr<Byte[]>> pages;
 uint64_t pages_of_launch = 0;
 
-struct Counts {
-  uint64_t loads, stores, loaded_bytes, stored_bytes, wide_loads, wide_stores;  // of global memory; wide: 16 bytes
-};
 Counts counts{};
 
 bool within(const void* address, const void* begin, size_t bytes) {
@@ -50,7 +48,7 @@ bool within(const void* address, const void* begin, size_t bytes) {
 
 // Where the arguments of a launch lie, which a GPU has in constant memory.
 bool on_host_stack(const void* address) {
-  static const auto [begin, bytes] = [] {
+  static const std::pair<void*, size_t> stack = [] {
     pthread_attr_t attributes;
     void* lowest = nullptr;
     size_t size = 0;
@@ -60,7 +58,7 @@ bool on_host_stack(const void* address) {
     }
     return std::pair(lowest, size);
   }();
-  return within(address, begin, bytes);
+  return within(address, stack.first, stack.second);
 }
 
 bool in_shared(const void* address) {
@@ -145,18 +143,12 @@ void count(size_t bytes, Access kind) {
 [[maybe_unused]] const bool installed = (access_hook = check, true);
 
 }  // namespace
+
+Counts take_counts() { return std::exchange(counts, {}); }
+
 }  // namespace skt::emulation
 
 extern "C" {
-
-// Six numbers since the last call: loads, stores, loaded bytes, stored bytes, loads of 16 bytes, stores of 16 bytes.
-void skt_emulation_take_counts(uint64_t* to) {
-  using skt::emulation::counts;
-  const uint64_t values[] = {counts.loads, counts.stores, counts.loaded_bytes, counts.stored_bytes,
-                             counts.wide_loads, counts.wide_stores};
-  std::copy(std::begin(values), std::end(values), to);
-  counts = {};
-}
 
 #define SKT_HOOKS(bytes)                                                                                     \
   void __tsan_read##bytes(void* at) {                                                                        \
@@ -183,6 +175,9 @@ void __tsan_read_range(void* at, size_t bytes) {
 }
 void __tsan_write_range(void* at, size_t bytes) {
   skt::emulation::check(at, bytes, skt::emulation::Access::write, __builtin_return_address(0));
+}
+int __tsan_atomic32_fetch_add(volatile int* at, int value, int) {  // of host code, which counts its references
+  return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);
 }
 void __tsan_vptr_read(void*) {}
 void __tsan_vptr_update(void*, void*) {}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 
 from skt_ext.density import density_map, downsample_density
-from skt_ext.reference import geodesic_splat
-from skt_ext.reference_geodesic import geodesic_distance, path_costs
+from skt_ext.ops import OPERATORS
+from skt_ext.ops.geodesic_splat import geodesic_distance, path_costs
 from tests.density.random_crowds import count_inside, crowd, picture, region
 
 sizes = st.integers(1, 22)
@@ -276,7 +276,7 @@ def test_the_reference_operator_takes_batches():
         torch.stack([picture(1, 9, 8, 1), picture(1, 9, 8, 2)]),
     )
     arguments = (points, sigma, torch.tensor([0, 3, 5]), 9, 8, 2, 4.0, True, roi, image, 0.3, 10.0)
-    maps = geodesic_splat(*arguments)
+    maps = OPERATORS["geodesic_splat"].reference(*arguments)
     torch.testing.assert_close(torch.ops.skt_ext.geodesic_splat(*arguments), maps, rtol=1e-4, atol=2e-7)
     for i, people in enumerate((slice(0, 3), slice(3, 5))):
         alone = density_map(

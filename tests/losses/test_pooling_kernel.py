@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from skt_ext import losses
-from skt_ext._resize import pooling_kernel
+from skt_ext._feature_distances import pooling_kernel
 
 
 @pytest.mark.parametrize(

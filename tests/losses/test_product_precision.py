@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from skt_ext import _relation
-from skt_ext._relation import product_precision
+from skt_ext import _feature_distances
+from skt_ext._feature_distances import product_precision
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_newer_switch_is_followed_too() -> None:
 
 def test_the_switch_does_not_break_a_graph(switch: str) -> None:
     def scaled(x: Tensor) -> Tensor:
-        return x * (2 if _relation._matmul_precision() == "tf32" else 1)
+        return x * (2 if _feature_distances._matmul_precision() == "tf32" else 1)
 
     torch.compiler.reset()
     compiled = torch.compile(scaled, fullgraph=True, backend="eager")

@@ -4,8 +4,8 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
-#include "../../kernels/feature_map.h"
-#include "../../kernels/storage.h"
+#include "kernels/cpu/feature_map.h"
+#include "kernels/storage.h"
 #include "check.h"
 
 namespace skt {

@@ -1,0 +1,44 @@
+// Sums over a warp, a block, and the partial sums of all blocks. Each has one order.
+#pragma once
+
+#include "element.h"
+
+namespace skt::gpu {
+
+// For every lane. All lanes of the warp take part.
+template <class A>
+__device__ inline A warp_sum(A value) {
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(0xffffffffu, value, distance);
+  return value;
+}
+
+// For every thread of a one-dimensional block. of_warps: one value per warp in shared memory, free again after the next
+// barrier.
+template <int Threads, class A>
+__device__ inline A block_sum(A value, A* of_warps) {
+  value = warp_sum(value);
+  if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  A sum = 0;
+#pragma unroll
+  for (int i = 0; i < Threads / kWarp; ++i) sum += of_warps[i];
+  return sum;
+}
+
+constexpr int kSumThreads = 512;
+
+// Block (kSumThreads), one per sum: partials (sums, count) -> sums, added in double.
+template <class Partial, class Sum>
+__global__ void __launch_bounds__(kSumThreads) sum_partials(
+    const Partial* __restrict__ partials, int64_t count, Sum* __restrict__ sums) {
+  SKT_STATIC_SHARED(double, of_warps, kSumThreads / kWarp);
+  const Partial* row = partials + blockIdx.x * count;
+  double sum = 0;
+#pragma unroll 8
+  for (int64_t i = threadIdx.x; i < count; i += kSumThreads) sum += row[i];
+  sum = block_sum<kSumThreads>(sum, of_warps);
+  if (threadIdx.x == 0) sums[blockIdx.x] = static_cast<Sum>(sum);
+}
+
+}  // namespace skt::gpu

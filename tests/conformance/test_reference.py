@@ -1,0 +1,6 @@
+from tests.conformance.backends import Reference
+from tests.conformance.suite import Conformance
+
+
+class TestReference(Conformance):
+    backend = Reference()
