@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skt_crowd.cli import options
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from skt_crowd.efficiency.benchmarking.kernels import KernelResult
 
 PAPER_SIZE = "576x864"
 SIZES = ("128x128", "288x432", "576x864", "1080x1920", "2032x2912")
@@ -118,7 +125,7 @@ def _chosen(
     return list(values or default or known)
 
 
-def _print_machine(console: Any, device: Any) -> None:
+def _print_machine(console: Console, device: torch.device) -> None:
     from skt_crowd.machine import describe_device
 
     machine = describe_device(device)
@@ -129,7 +136,7 @@ def _print_machine(console: Any, device: Any) -> None:
     )
 
 
-def _table(result: Any) -> Any:
+def _table(result: KernelResult) -> Table:
     """One workload in one setting: one row per candidate."""
     from rich.table import Table
 
@@ -153,7 +160,7 @@ def _table(result: Any) -> Any:
     return table
 
 
-def _limits(results: list[Any], device: Any) -> Any:
+def _limits(results: list[KernelResult], device: torch.device) -> Table:
     """How far each operator is from what this machine's memory and products allow, measured just now."""
     from rich.table import Table
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from skt_crowd.cli import options
+
+if TYPE_CHECKING:
+    import torch
+    from rich.table import Table
 
 
 def efficiency(
@@ -56,7 +60,9 @@ def efficiency(
         )
 
 
-def _costs(label: str, height: int, width: int, rounds: int, precision: str, device: Any) -> dict[str, Any]:
+def _costs(
+    label: str, height: int, width: int, rounds: int, precision: str, device: torch.device
+) -> dict[str, Any]:
     from skt_crowd.efficiency import (
         count_macs,
         count_ptflops2020,
@@ -87,7 +93,7 @@ def _costs(label: str, height: int, width: int, rounds: int, precision: str, dev
     return costs
 
 
-def _table(rows: list[dict[str, Any]], title: str) -> Any:
+def _table(rows: list[dict[str, Any]], title: str) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skt_crowd.cli import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from skt_crowd.efficiency.paper import Cell, ReproducedRow
 
 
 def reproduce(
@@ -52,7 +58,7 @@ def reproduce(
             console.print(_times(rows, lambda text: status.update(f"timing {text}")))
 
 
-def _agreement(name: str, rows: list[Any]) -> Any:
+def _agreement(name: str, rows: list[ReproducedRow]) -> Table:
     from rich.table import Table
 
     columns = [cell.column for cell in rows[0].cells]
@@ -76,12 +82,12 @@ def _heading(column: str) -> str:
     return f"{column}\n{SIZES[column][0]}x{SIZES[column][1]}" if column in SIZES else column
 
 
-def _pair(cell: Any) -> str:
+def _pair(cell: Cell) -> str:
     ours = f"{cell.ours:.3f}"
     return f"{cell.paper}\n{ours if cell.agrees else f'[bold red]{ours} differs[/]'}"
 
 
-def _times(rows: list[Any], on_start: Any) -> Any:
+def _times(rows: list[ReproducedRow], on_start: Callable[[str], None]) -> Table:
     """Seconds on the paper's CPU (Xeon E5, 2.4 GHz) and here, one pass after an untimed one."""
     import torch
     from rich.table import Table
