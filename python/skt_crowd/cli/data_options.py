@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -10,30 +11,26 @@ import yaml
 
 from skt_crowd.errors import UsageError
 
-IMAGES = "Images"
+images = partial(typer.Option, rich_help_panel="Images")
 
 KindOption = Annotated[
     str,
-    typer.Option(
+    images(
         "--data-kind",
         help="How the images and points are stored: folder (your own), shanghaitech, ucf_cc_50, ucf_qnrf, mall, "
         "beijing_brt or synthetic.",
-        rich_help_panel=IMAGES,
     ),
 ]
 SplitOption = Annotated[
     str,
-    typer.Option(
-        "--split", help="train, test, or the name of a folder below your own.", rich_help_panel=IMAGES
-    ),
+    images("--split", help="train, test, or the name of a folder below your own."),
 ]
 KindSettingsOption = Annotated[
     list[str] | None,
-    typer.Option(
+    images(
         "--data-option",
         metavar="NAME=VALUE",
         help="A setting of the data kind, such as part=B for shanghaitech. May be repeated.",
-        rich_help_panel=IMAGES,
         show_default=False,
     ),
 ]
@@ -42,11 +39,12 @@ KindSettingsOption = Annotated[
 def parse_data_options(texts: Sequence[str] | None) -> dict[str, Any]:
     """``--data-option`` texts as a dictionary, the values read as YAML.
 
-    >>> parse_data_options(["part=B", "length=3"])
-    {'part': 'B', 'length': 3}
-
     Raises:
         UsageError: a text without a name or an equals sign.
+
+    Example:
+        >>> parse_data_options(["part=B", "length=3"])
+        {'part': 'B', 'length': 3}
     """
     values: dict[str, Any] = {}
     for text in texts or []:

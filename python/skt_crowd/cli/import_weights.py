@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from skt_crowd.cli.options import optional
+
 
 def import_weights(
     weights: Annotated[
@@ -17,11 +19,9 @@ def import_weights(
             show_default=False,
         ),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .safetensors file to write.", show_default=False)
-    ],
+    output: Annotated[Path, optional("--output", "-o", help="The .safetensors file to write.")],
 ) -> None:
-    """Turn a published checkpoint into safetensors that say which counter they are.
+    """Convert a published checkpoint to a safetensors file that names its model.
 
     Example:  `skt import mcnn_shtechA_660.h5 --output mcnn_part_a.safetensors`
 

@@ -12,15 +12,15 @@ from skt_crowd.cli import options
 
 def train(
     recipe: options.RecipeArgument,
-    output: options.OutputOption,
+    output: options.RunOption,
     resume: options.ResumeOption = False,
-    data: options.DataOption = None,
+    data: options.DataRootOption = None,
     seed: options.SeedOption = None,
     steps: options.StepsOption = None,
-    threads: options.ThreadsOption = None,
+    threads: options.RunThreadsOption = None,
     settings: options.SetOption = None,
 ) -> None:
-    """Train a counter from images and points: a teacher, or a student without transfer.
+    """Train a model from images and points: a teacher, or a student without transfer.
 
     Example:  `skt train csrnet_part_a_teacher --data part_A --output runs/teacher`
 
@@ -29,27 +29,25 @@ def train(
     Your own images have a CSV or JSON of points beside each:  `--set data.kind=folder --set data.options={}`
 
     The best weights are chosen on a part of the training images that is not trained on. The run's folder gets
-    them, recipe.yaml with every key there is, metrics, predictions, and report.md with pictures.
+    them, recipe.yaml with every key there is, metrics, predictions, and report.md with figures.
     """
     _run("train", recipe, output, resume, settings, data=data, seed=seed, steps=steps, threads=threads)
 
 
 def distill(
     recipe: options.RecipeArgument,
-    output: options.OutputOption,
+    output: options.RunOption,
     teacher: Annotated[
         Path | None,
-        typer.Option(
-            "--teacher",
-            help="Weights of the trained teacher, or the folder of its run (teacher.checkpoint).",
-            show_default=False,
+        options.optional(
+            "--teacher", help="Weights of the trained teacher, or the folder of its run (teacher.checkpoint)."
         ),
     ] = None,
     resume: options.ResumeOption = False,
-    data: options.DataOption = None,
+    data: options.DataRootOption = None,
     seed: options.SeedOption = None,
     steps: options.StepsOption = None,
-    threads: options.ThreadsOption = None,
+    threads: options.RunThreadsOption = None,
     settings: options.SetOption = None,
 ) -> None:
     """Distil a trained teacher into a student with a fraction of its channels.
@@ -71,12 +69,12 @@ def distill(
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)],
 ) -> None:
-    """Write the report of a run and its pictures again, from what lies in its folder.
+    """Write the report of a run and its figures again, from what lies in its folder.
 
     Example:  `skt report runs/student`
 
     The data and, for a distilled student, the teacher must still be where the recipe says; without them the
-    report says which pictures are missing.
+    report says which figures are missing.
     """
     from rich.console import Console
 

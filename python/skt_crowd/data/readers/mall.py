@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from skt_crowd.data.readers.annotated_images import AnnotatedImages, list_images
+from skt_crowd.data.readers.annotated_images import AnnotatedImages, existing_root, list_images
 from skt_crowd.data.readers.matlab import read_frame_points, read_perspective_weights, read_roi_mask
-from skt_crowd.errors import SktError, UsageError
+from skt_crowd.errors import SktError
 
 TRAINING_FRAMES = 800
 
 # pMapN is proportional to 1 / area and has no unit. Standing people, taken as 1.7 m tall, measure about 115
-# pixels times 1 / sqrt(pMapN) in the frames, so this many pixels are a metre where pMapN is 1.
+# pixels times 1 / sqrt(pMapN) in the frames, so a metre is this many pixels where pMapN is 1.
 _METRE = 68.0
 
 
@@ -24,7 +24,7 @@ class Mall(AnnotatedImages):
     file's map is relative, and its scale was estimated from the heights of people in the frames.
 
     Args:
-        root: the folder of the three.
+        root: the folder that holds these three.
         split: ``"train"`` or ``"test"``.
 
     Raises:
@@ -35,11 +35,7 @@ class Mall(AnnotatedImages):
     kind = "mall"
 
     def __init__(self, root: Path, *, split: str = "train") -> None:
-        if split not in ("train", "test"):
-            raise UsageError(f"split: expected one of train, test, got {split!r}")
-        root = Path(root)
-        if not root.is_dir():
-            raise SktError(f"{root}: no such folder")
+        root = existing_root(root, split)
         points = read_frame_points(root / "mall_gt.mat")
         self.roi = read_roi_mask(root / "perspective_roi.mat")
         self.perspective = _METRE / np.sqrt(read_perspective_weights(root / "perspective_roi.mat"))
