@@ -1,4 +1,4 @@
-"""The demonstration: does a student learn more with a teacher than without? On drawn crowds.
+"""The demonstration: does a student learn more with a teacher than without? On synthetic crowds.
 
 One teacher is trained, then the same student several times: without transfer, with each of the two transfers
 of the paper alone, and with everything. All students of a seed start from the same weights and see the same
@@ -27,7 +27,7 @@ from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.weights import load_model
 
 SEEDS = (0, 1, 2)
-QUICK_PART = 3  # a quick demonstration has one seed and a third of the steps
+QUICK_PART = 2  # a quick demonstration trains one student and takes half of the steps
 TEST_IMAGES = 100
 
 
@@ -52,7 +52,7 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """Test errors of one counter, a value for each seed."""
+    """Test errors of one model, a value for each seed."""
 
     name: str
     parameters: int
@@ -75,7 +75,8 @@ class Demo:
 
     Args:
         output: a new or empty folder.
-        quick: one seed and a third of the steps: a look at what happens, not a comparison.
+        quick: a teacher and one student distilled from it, with half of the steps: a first look. One short run says
+            nothing about what the transfer is worth, so nothing is compared.
         overrides: ``key=value`` texts for both recipes, for example ``training.threads=2``.
         resume: ``output`` may also hold a demonstration that was stopped or has finished. Its finished runs
             are used as they are, and one that was stopped goes on.
@@ -89,6 +90,7 @@ class Demo:
     ) -> None:
         self.output, self.quick = output, quick
         self.seeds = SEEDS[:1] if quick else SEEDS
+        self.variants = (EVERYTHING,) if quick else VARIANTS
         self.teacher = RunFolder(output / "teacher")
         if not resume:
             require_unused(output, "give another, or --resume to continue a demonstration")
@@ -103,21 +105,26 @@ class Demo:
             )
         )
 
+    @property
+    def command(self) -> str:
+        """What makes such a demonstration."""
+        return f"skt demo {'--quick ' if self.quick else ''}--output DIR"
+
     def run(self, console: Console) -> list[Outcome]:
-        """Train and judge what is not there yet: the teacher's outcome, then one for each of ``VARIANTS``.
+        """Train and evaluate what is not there yet: the teacher's outcome, then one for each variant.
 
         Raises:
             UsageError: a run that is there already has another recipe; names the keys.
         """
-        students = [(variant, seed) for seed in self.seeds for variant in VARIANTS]
+        students = [(variant, seed) for seed in self.seeds for variant in self.variants]
         titles = ["the teacher", *(f"{variant.name}, seed {seed}" for variant, seed in students)]
         recipes = [self.teacher_recipe, *(self.recipe_of(variant, seed) for variant, seed in students)]
         folders = [self.teacher, *(self.student(variant, seed) for variant, seed in students)]
         for number, (title, recipe, folder) in enumerate(zip(titles, recipes, folders, strict=True), start=1):
             console.print(f"[bold]{number} of {len(folders)}: {title}[/bold]", highlight=False)
-            self._carry_out(recipe, folder, console)
+            self._run(recipe, folder, console)
         outcomes = [_outcome("teacher", [self.teacher])]
-        outcomes += [_outcome(v.name, [self.student(v, seed) for seed in self.seeds]) for v in VARIANTS]
+        outcomes += [_outcome(v.name, [self.student(v, seed) for seed in self.seeds]) for v in self.variants]
         self._write_results(outcomes, folders)
         return outcomes
 
@@ -148,8 +155,8 @@ class Demo:
         options = data.options | {"length": TEST_IMAGES}
         return data.model_copy(update={"options": options}).open("test")
 
-    def _carry_out(self, recipe: Recipe, folder: RunFolder, console: Console) -> None:
-        """Train and judge one counter, or what is left of it to do."""
+    def _run(self, recipe: Recipe, folder: RunFolder, console: Console) -> None:
+        """Train and evaluate one model, or what is left of it to do."""
         if folder.results.is_file():
             open_run(folder.path, recipe.with_absolute_paths())  # refuses a run of another recipe
             console.print("finished before", highlight=False)
@@ -173,7 +180,7 @@ class Demo:
 
 
 def _outcome(name: str, folders: Sequence[RunFolder]) -> Outcome:
-    """The test errors of one counter's runs, a run for each seed."""
+    """The test errors of one model's runs, a run for each seed."""
     errors = [_read(_test_errors(folder)) for folder in folders]
     parameters = _read(folders[0].results)["parameters"]
     return Outcome(name, parameters, tuple(e["mae"] for e in errors), tuple(e["rmse"] for e in errors))

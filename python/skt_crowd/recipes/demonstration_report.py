@@ -16,42 +16,31 @@ from skt_crowd.recipes.report import table
 from skt_crowd.recipes.report_figures import PAPER_NAMES, draw_loss_curves, features_at_levels, hard_map
 from skt_crowd.weights import load_model
 
-HEAD = ("counter", "parameters", "MAE", "RMSE")
+HEAD = ("model", "parameters", "MAE", "RMSE")
 EXAMPLES = 3
 
 
 def write_demo_report(demo: Demo, outcomes: Sequence[Outcome]) -> Path:
-    """Draw the pictures, write ``report.md`` beside them, and return its path."""
+    """Draw the figures, write ``report.md`` beside them, and return its path."""
     plots = demo.output / "plots"
-    models = {
-        "teacher": load_model(demo.teacher.final),
-        "student alone": load_model(demo.student(NO_TRANSFER, demo.seeds[0]).final),
-        "distilled student": load_model(demo.student(EVERYTHING, demo.seeds[0]).final),
-    }
+    students = {"distilled student": EVERYTHING}
+    if not demo.quick:
+        students = {"student alone": NO_TRANSFER} | students
+    models = {"teacher": load_model(demo.teacher.final)}
+    for name, variant in students.items():
+        models[name] = load_model(demo.student(variant, demo.seeds[0]).final)
     _draw(demo, plots, models)
-    training = demo.student_recipe.training
-    teacher_images = demo.teacher_recipe.data.options["length"]
-    student_images = demo.student_recipe.data.options["length"]
-    spread = (
-        f"mean ± standard deviation over seeds {', '.join(map(str, demo.seeds))}"
-        if len(demo.seeds) > 1
-        else "one seed"
-    )
-    text = f"""# Structured knowledge transfer on drawn crowds
+    text = f"""# Structured knowledge transfer on synthetic crowds
 
 {table(HEAD, [outcome.row() for outcome in outcomes])}
 
-People, on {len(demo.test_images())} images that no run has trained or selected on; {spread}. Every student of
-a seed starts from the same weights and sees the same crops in the same order for the same {training.steps}
-steps; only the terms of the loss differ. The teacher had {teacher_images} labelled images, the students have
-{student_images} of them: what it learned from the others can reach them only through it. "No transfer" learns
-from the points alone. "All" is Intra-PT, Inter-RT and the teacher's density maps beside those made from points.
+{_explanation(demo)}
 
 ## Density maps
 
 ![Density maps](plots/maps.png)
 
-Each map with its sum, the number of people it says.
+The title of each map gives its sum: the predicted number of people.
 
 ## Features
 
@@ -65,12 +54,30 @@ Mean over the channels at three levels; r is the correlation with the teacher's.
 
 ## Again
 
-`skt demo --output DIR` makes all of this; the recipes are `demo_teacher` and `demo_student`, and each run
-beside this file has its own `recipe.yaml` with every number. Times and versions: [results.json](results.json).
+`{demo.command}` makes all of this; the recipes are `demo_teacher` and `demo_student`, and each run beside
+this file has its own `recipe.yaml` with every number. Times and versions: [results.json](results.json).
 """
     path = demo.output / "report.md"
     write_text(path, text)
     return path
+
+
+def _explanation(demo: Demo) -> str:
+    """What the table shows, and what it does not."""
+    tested = f"MAE and RMSE in people, on {len(demo.test_images())} images that no run has trained or selected on"
+    steps = demo.student_recipe.training.steps
+    teacher_images = demo.teacher_recipe.data.options["length"]
+    student_images = demo.student_recipe.data.options["length"]
+    if demo.quick:
+        return f"""{tested}. A first look: one teacher with {teacher_images} labelled images, and one
+student a quarter as wide, which learned for {steps} steps from {student_images} of them and from the teacher. What
+the transfer is worth takes several seeds and more steps to tell: `skt demo` without `--quick` compares the
+student with itself without transfer."""
+    return f"""{tested}; mean ± standard deviation over seeds {", ".join(map(str, demo.seeds))}. All students of
+a seed start from the same weights and see the same crops in the same order for the same {steps} steps; only the
+terms of the loss differ. The teacher had {teacher_images} labelled images, the students have {student_images} of
+them: what it learned from the others can reach them only through it. "No transfer" learns from the points alone.
+"All" is Intra-PT, Inter-RT and the teacher's density maps beside those made from points."""
 
 
 def _draw(demo: Demo, plots: Path, models: dict[str, CrowdCounter]) -> None:
