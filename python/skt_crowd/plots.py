@@ -1,4 +1,4 @@
-"""Pictures of a report: arrays in, one PNG file out. Matplotlib is imported with the first picture."""
+"""Figures of a report: arrays in, one PNG file out. Matplotlib is imported with the first figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def save_comparison(path: Path, rows: Sequence[Comparison]) -> None:
 
 
 def save_count_scatter(path: Path, predicted: Sequence[float], actual: Sequence[float], title: str) -> None:
-    """Predicted against annotated counts, one dot an image, with a perfect counter's diagonal, MAE and RMSE.
+    """Predicted against annotated counts, one dot an image, with a perfect model's diagonal, MAE and RMSE.
 
     Raises:
         UsageError: no images, or lists of different lengths.

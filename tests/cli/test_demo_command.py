@@ -1,4 +1,4 @@
-"""``skt demo``, a few steps long: the table, the report and its pictures, and the same again."""
+"""``skt demo``, a few steps long: the table, the report and its figures, and the same again."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ TINY = [
 ]
 
 
-def test_a_demonstration_ends_in_a_table_and_pictures(
+def test_a_demonstration_ends_in_a_table_and_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "TEST_IMAGES", 5)
@@ -40,9 +40,9 @@ def test_a_demonstration_ends_in_a_table_and_pictures(
         assert "| " + " | ".join(shown) + " |" in report
         assert all(cell in first.out for cell in shown)
     assert "on 5 images" in report
-    for picture in ("maps", "features", "losses"):
-        assert f"plots/{picture}.png" in report
-        assert (output / "plots" / f"{picture}.png").stat().st_size > 10_000
+    for figure in ("maps", "features", "losses"):
+        assert f"plots/{figure}.png" in report
+        assert (output / "plots" / f"{figure}.png").stat().st_size > 10_000
     assert load_model(output / "student-none-seed0/checkpoints/best.safetensors").label == "1/64-csrnet"
 
     # Slow, and seen above.
@@ -50,7 +50,9 @@ def test_a_demonstration_ends_in_a_table_and_pictures(
     again = skt(*command)
     assert again.code == 0, again.err
     assert again.out.count("finished before") == 5
-    assert again.out[again.out.index("Errors in people") :] == first.out[first.out.index("Errors in people") :]
+    assert (
+        again.out[again.out.index("Errors in people") :] == first.out[first.out.index("Errors in people") :]
+    )
     assert (output / "report.md").read_text() == report
 
 

@@ -16,16 +16,14 @@ def count(
     ],
     model: Annotated[
         Path,
-        typer.Option(
-            "--model", "-m", help="Weights of a counter, or the folder of a run.", show_default=False
-        ),
+        typer.Option("--model", "-m", help="Weights of a model, or the folder of a run.", show_default=False),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="Folder for a picture of each image with its crowd as heat, and counts.json; new or empty.",
+            help="Folder for an overlay of each image with its crowd as heat, and counts.json; new or empty.",
             show_default=False,
         ),
     ] = None,
@@ -57,7 +55,7 @@ def count(
 
     from skt_crowd.cli.options import checkpoint_file
     from skt_crowd.data import read_image, read_region
-    from skt_crowd.device import choose_device
+    from skt_crowd.device import choose_device, resolve_precision
     from skt_crowd.files import require_unused
     from skt_crowd.inference import count_image, counts_as_json, find_protocol, save_overlay, write_counts
     from skt_crowd.weights import load_model
@@ -71,10 +69,11 @@ def count(
         torch.set_num_threads(threads)
     file = checkpoint_file(model)
     where = choose_device(device)
-    counter = load_model(file).to(where)
+    precision = resolve_precision(precision, where)
+    network = load_model(file).to(where)
     results = [
         count_image(
-            counter,
+            network,
             path,
             device=where,
             precision=precision,
@@ -86,7 +85,7 @@ def count(
     ]
     context: dict[str, Any] = {
         "checkpoint": str(file),
-        "model": counter.label,
+        "model": network.label,
         "device": str(where),
         "precision": precision,
         "protocol": by.settings(),
@@ -111,7 +110,9 @@ def count(
         )
     console = Console()
     console.print(table)
+    if precision == "bfloat16":
+        console.print(BFLOAT16_EFFECT, highlight=False, soft_wrap=True)
     if output is not None:
         console.print(
-            f"{output / 'counts.json'} and {len(results)} pictures", highlight=False, soft_wrap=True
+            f"{output / 'counts.json'} and {len(results)} overlays", highlight=False, soft_wrap=True
         )

@@ -35,7 +35,7 @@ RegionOption = Annotated[
     Path | None,
     typer.Option(
         "--roi",
-        help="A picture of the images' size, white where people count and black elsewhere.",
+        help="An image of the same size, white where people count and black elsewhere.",
         rich_help_panel=COUNTING,
         show_default=False,
     ),

@@ -102,7 +102,8 @@ def prepare(
     contact_sheet: Annotated[
         bool,
         typer.Option(
-            "--contact-sheet/--no-contact-sheet", help="Pictures of the images with their maps beside them."
+            "--contact-sheet/--no-contact-sheet",
+            help="Pages that show the images with their maps beside them.",
         ),
     ] = True,
     workers: Annotated[

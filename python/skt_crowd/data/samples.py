@@ -10,7 +10,7 @@ import numpy as np
 class CrowdSample(NamedTuple):
     """One image and the points of its people.
 
-    Coordinates are continuous with the origin at the top left corner of the picture as it is shown (after
+    Coordinates are continuous with the origin at the top left corner of the image as it is shown (after
     EXIF rotation): x in [0, W) to the right, y in [0, H) down. The person at (x, y) is in pixel
     ``[int(y), int(x)]``.
     """

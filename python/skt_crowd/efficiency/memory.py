@@ -55,7 +55,7 @@ def peak_activation_bytes(model: nn.Module, height: int, width: int) -> int:
     operator returns it until its last reference is gone, so what a module holds on to longer than it needs is seen.
 
     Args:
-        model: a crowd counter; it is copied, not changed.
+        model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
     >>> peak_activation_bytes(nn.Conv2d(3, 8, 1), 10, 20)  # (3 + 8) channels of 200 pixels, 4 bytes each

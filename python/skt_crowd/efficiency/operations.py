@@ -24,7 +24,7 @@ def count_macs(model: nn.Module, height: int, width: int) -> int:
     floating point operations.
 
     Args:
-        model: a crowd counter; it is copied, not changed.
+        model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
     >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), 10, 20)  # 3 * 3 * 3 * 8 for each of 200 pixels
@@ -49,7 +49,7 @@ def count_ptflops2020(model: nn.Module, height: int, width: int) -> int:
       makes DSSINet look an eighth cheaper than it is
 
     Args:
-        model: a crowd counter; it is copied, not changed.
+        model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
     >>> count_ptflops2020(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), 10, 20)  # + bias, + ReLU

@@ -9,7 +9,7 @@ import torch
 
 from skt_crowd.efficiency.operations import count_macs, count_ptflops2020, parameters
 from skt_crowd.errors import UsageError
-from skt_crowd.models import CrowdCounter, build_model
+from skt_crowd.models import CrowdModel, build_model
 
 SIZES = {
     "Part A": (576, 864),
@@ -133,7 +133,7 @@ def reproduce_table(name: str, on_row: Callable[[str], None] = lambda label: Non
 
 
 def _cells(
-    network: CrowdCounter, model: str, rate: str, millions: str, flops: dict[str, str]
+    network: CrowdModel, model: str, rate: str, millions: str, flops: dict[str, str]
 ) -> tuple[Cell, ...]:
     def cell(column: str, paper: str, ours: float) -> Cell:
         return Cell(network.label, column, paper, ours, EXPLANATIONS.get((model, rate, column), ""))

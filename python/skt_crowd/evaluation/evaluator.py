@@ -1,4 +1,4 @@
-"""Count the people in images by a protocol and judge the counts."""
+"""Count the people in images by a protocol and compare them with the annotation."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ from skt_crowd.evaluation.metrics import (
 )
 from skt_crowd.inference import WHOLE, Prediction, Predictor, Protocol
 from skt_crowd.inference.prediction import sum_between
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 
 MapQuality = Literal["none", "cells", "pixels"]
 
@@ -112,7 +112,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: CrowdCounter,
+    model: CrowdModel,
     dataset: CrowdDataset,
     indices: Iterable[int],
     *,
@@ -127,7 +127,7 @@ def evaluate(
     """Count images one by one as a protocol says and compare with their points.
 
     Args:
-        model: a crowd counter on ``device``; it counts in evaluation mode and gets its own modes back
+        model: a crowd counting model on ``device``; it counts in evaluation mode and gets its own modes back
             afterwards.
         dataset: samples with images and points; points outside an image do not count.
         indices: which samples, in which order.

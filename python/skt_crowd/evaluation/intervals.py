@@ -12,7 +12,7 @@ LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 0
 
-_CHUNK = 4_000_000  # numbers drawn at a time
+_CHUNK = 4_000_000  # random numbers at a time
 
 
 class Interval(NamedTuple):
@@ -32,7 +32,7 @@ def bootstrap_intervals(
 ) -> dict[str, Interval]:
     """Percentile intervals of ``mae``, ``rmse`` and ``nae`` over images drawn again with replacement (Efron 1979).
 
-    They say how much the error depends on which images were judged, and nothing about another training run.
+    They say how much the error depends on which images were evaluated, and nothing about another training run.
 
     Args:
         predicted, actual: one count an image, at least one.

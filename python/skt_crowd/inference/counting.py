@@ -16,7 +16,7 @@ from skt_crowd.errors import SktError
 from skt_crowd.files import write_text
 from skt_crowd.inference.predictor import Predictor
 from skt_crowd.inference.protocols import WHOLE, Protocol
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,7 @@ class CountResult:
     density: np.ndarray  # (ceil(H / stride), ceil(W / stride)) float32, people per cell
     stride: int  # pixels along the side of a cell
     passes: int = 1  # how often the model ran: once, or once for each tile
+    precision: str = "float32"  # of the convolutions
 
     @property
     def people(self) -> int:
@@ -39,7 +40,7 @@ class CountResult:
 
 
 def count_image(
-    model: CrowdCounter,
+    model: CrowdModel,
     path: Path,
     *,
     device: torch.device | str = "cpu",
@@ -51,7 +52,7 @@ def count_image(
     """Count the people in an image file of any size.
 
     Args:
-        model: a crowd counter on ``device``; its mode is the same afterwards.
+        model: a crowd counting model on ``device``; its mode is the same afterwards.
         path: JPEG, PNG or another format that Pillow reads; rotated as its EXIF data says, gray images
             included.
         device: where to compute.
@@ -81,11 +82,21 @@ def count_image(
     height, width = image.shape[:2]
     stride = model.output_stride
     density = prediction.on_cells(stride)
-    return CountResult(path, prediction.count, height, width, seconds, density, stride, prediction.passes)
+    return CountResult(
+        path,
+        prediction.count,
+        height,
+        width,
+        seconds,
+        density,
+        stride,
+        prediction.passes,
+        predictor.precision,
+    )
 
 
 def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | None = None) -> str:
-    """``context`` (model, device ...) and one object per image: path, count, people, height, width, passes, seconds.
+    """``context`` (model, device ...) and one object per image: path, count, people, height, width, ...
 
     >>> import numpy as np
     >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
@@ -100,6 +111,7 @@ def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | 
             "height": result.height,
             "width": result.width,
             "passes": result.passes,
+            "precision": result.precision,
             "seconds": round(result.seconds, 4),
         }
         for result in results

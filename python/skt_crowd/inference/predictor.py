@@ -1,4 +1,4 @@
-"""Run a counter on an image of any size within a budget of memory."""
+"""Run a model on an image of any size within a budget of memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from skt_crowd.errors import UsageError
 from skt_crowd.geometry import Box
 from skt_crowd.inference.prediction import MapPart, Prediction
 from skt_crowd.inference.tiling import halo_tiles, tile_side
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 
 # Convolution libraries copy a layer's input or output into a layout of their own, and the process grows around
 # the tensors; measured in tests/evaluation/test_memory_budget.py.
@@ -28,7 +28,7 @@ _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 
 
 class Predictor:
-    """A counter, where and how it computes, and the memory it may take.
+    """A model, where and how it computes, and the memory it may take.
 
     Args:
         model: on ``device``, in any mode; its modes are the same after each call.
@@ -39,7 +39,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: CrowdCounter,
+        model: CrowdModel,
         *,
         device: torch.device | str = "cpu",
         precision: str = "float32",
@@ -160,12 +160,12 @@ class Predictor:
 
 
 def predict(
-    model: CrowdCounter, image: np.ndarray, *, device: torch.device | str = "cpu", precision: str = "float32"
+    model: CrowdModel, image: np.ndarray, *, device: torch.device | str = "cpu", precision: str = "float32"
 ) -> np.ndarray:
     """The density map of one whole image of any size, within the default budget of memory.
 
     Args:
-        model: a crowd counter on ``device``, in any mode; its modes are the same afterwards.
+        model: a crowd counting model on ``device``, in any mode; its modes are the same afterwards.
         image: ``(H, W, 3)`` uint8 RGB.
         device: where to compute.
         precision: "float32", "bfloat16" or "auto".

@@ -57,7 +57,7 @@ class FitInside:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to count an image and to judge the count.
+    """A named way to count an image and to evaluate the count.
 
     Attributes:
         name: what results call it.

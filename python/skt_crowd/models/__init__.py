@@ -1,7 +1,7 @@
 """Crowd counting models by name, and the features inside them."""
 
 from skt_crowd.errors import UsageError
-from skt_crowd.models.base import CrowdCounter, Tiling
+from skt_crowd.models.base import CrowdModel, Tiling
 from skt_crowd.models.bl import BL
 from skt_crowd.models.can import CAN
 from skt_crowd.models.csrnet import CSRNet
@@ -15,7 +15,7 @@ __all__ = [
     "CAN",
     "MCNN",
     "CSRNet",
-    "CrowdCounter",
+    "CrowdModel",
     "DSSINet",
     "FeatureTaps",
     "SANet",
@@ -24,9 +24,7 @@ __all__ = [
     "build_model",
 ]
 
-MODELS: dict[str, type[CrowdCounter]] = {
-    model.name: model for model in (BL, CAN, CSRNet, DSSINet, MCNN, SANet)
-}
+MODELS: dict[str, type[CrowdModel]] = {model.name: model for model in (BL, CAN, CSRNet, DSSINet, MCNN, SANet)}
 
 
 def available_models() -> tuple[str, ...]:
@@ -34,7 +32,7 @@ def available_models() -> tuple[str, ...]:
     return tuple(sorted(MODELS))
 
 
-def build_model(name: str, channel_preservation_rate: float | str = 1.0) -> CrowdCounter:
+def build_model(name: str, channel_preservation_rate: float | str = 1.0) -> CrowdModel:
     """A freshly initialised crowd counter, float32 on the CPU, in training mode.
 
     Args:

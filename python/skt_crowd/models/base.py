@@ -39,7 +39,7 @@ IMAGE = "image"  # stands for the input where a layer would be named
 
 
 @dataclass(frozen=True)
-class Wire:
+class ChannelNode:
     """One layer and where its channels come from.
 
     layer     module path of a convolution, a transposed convolution or a batch norm
@@ -53,7 +53,7 @@ class Wire:
     channels: str | None = None
 
 
-class CrowdCounter(nn.Module, ABC):
+class CrowdModel(nn.Module, ABC):
     """A network that turns an image into a density map whose sum is the number of people.
 
     ``forward`` takes ``(N, 3, H, W)`` RGB normalised by ImageNet's mean and standard deviation, any H and W
@@ -116,10 +116,10 @@ class CrowdCounter(nn.Module, ABC):
         """Channels of a layer that has ``width`` at rate 1."""
         return scaled_width(width, self.channel_preservation_rate)
 
-    def wiring(self) -> Sequence[Wire]:
+    def channel_graph(self) -> Sequence[ChannelNode]:
         """Which layer reads which, for :func:`~skt_crowd.models.inherit_filters`, each after what it reads.
 
         Here: a plain chain of convolutions. A model with branches says its own.
         """
         chain = [path for path, module in self.named_modules() if isinstance(module, nn.Conv2d)]
-        return [Wire(path, (before,)) for before, path in pairwise([IMAGE, *chain])]
+        return [ChannelNode(path, (before,)) for before, path in pairwise([IMAGE, *chain])]

@@ -45,7 +45,7 @@ def initialize_rectified_output(layer: nn.Conv2d) -> None:
     """As :func:`initialize_output`, with absolute values.
 
     For a map that ends in a ReLU: behind weights of both signs it may start below zero everywhere, where no
-    gradient comes through, and the counter would stay at zero for ever.
+    gradient comes through, and the model would stay at zero for ever.
     """
     initialize_output(layer)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""VGG's plans, and the stacks of 3x3 convolutions that most counters here are made of."""
+"""VGG's plans, and the stacks of 3x3 convolutions that most models here are made of."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The Bayesian loss: a density map is judged by how many people it gives to each annotated point."""
+"""The Bayesian loss: how many people a density map gives to each annotated point."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skt_crowd.data import TrainingBatch
 from skt_crowd.data.visibility import VisibilityRule
 from skt_crowd.device import autocast_for
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 from skt_crowd.objectives.bayesian import BayesianSettings, bayesian_loss
 from skt_crowd.objectives.structural import dilated_multiscale_ssim_loss, local_pattern_consistency_loss
 from skt_crowd.settings import Settings, Weight
@@ -101,7 +101,7 @@ class Supervised:
     kind = "train"
     embeddings: nn.Module | None = None
 
-    def __init__(self, student: CrowdCounter, loss: LossSettings, *, precision: str = "float32") -> None:
+    def __init__(self, student: CrowdModel, loss: LossSettings, *, precision: str = "float32") -> None:
         self.student = student
         self.loss = loss
         self.precision = precision

@@ -22,7 +22,7 @@ from skt_crowd.weights import ModelSettings
 
 
 class TeacherSettings(Settings):
-    """The trained counter whose knowledge is transferred."""
+    """The trained model whose knowledge is transferred."""
 
     checkpoint: str
 

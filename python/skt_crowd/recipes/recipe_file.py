@@ -28,7 +28,7 @@ def recipe_summaries() -> dict[str, tuple[str, str]]:
     """For each of ``recipe_names()`` its kind and the first sentence of the comment at its head.
 
     >>> recipe_summaries()["demo_teacher"]
-    ('train', 'The teacher of `skt demo`: a CSRNet at a quarter of the width, on 300 drawn crowds, from scratch.')
+    ('train', 'The teacher of `skt demo`: a CSRNet at a quarter of the width, on 300 synthetic crowds, from scratch.')
     """
     found = {}
     for name in recipe_names():

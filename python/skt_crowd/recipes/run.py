@@ -17,7 +17,7 @@ from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate, write_csv
 from skt_crowd.files import write_json
 from skt_crowd.machine import describe_environment
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 from skt_crowd.objectives.distillation import Distiller
 from skt_crowd.objectives.supervised import Supervised
 from skt_crowd.recipes.recipe import Recipe
@@ -58,7 +58,7 @@ def run_recipe(
         module.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
     folder = open_run(output, recipe) if resume else RunFolder.create(output, dump_recipe(recipe))
 
-    def errors(model: CrowdCounter, limit: int | None) -> Evaluation:
+    def errors(model: CrowdModel, limit: int | None) -> Evaluation:
         assert selection is not None
         return evaluate(
             model,

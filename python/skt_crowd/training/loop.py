@@ -19,7 +19,7 @@ from skt_crowd.data import TrainingBatch, TrainingCrop
 from skt_crowd.data.crops import step_batches
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation import Evaluation
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 from skt_crowd.settings import Settings
 from skt_crowd.training.metrics_log import MetricsLog
 from skt_crowd.training.optimizer import OptimizerSettings, set_learning_rate
@@ -57,7 +57,7 @@ class Objective(Protocol):
 
     kind: str  # "train" or "distill"
     precision: str  # of the convolutions
-    student: CrowdCounter
+    student: CrowdModel
     embeddings: nn.Module | None
 
     def modules(self) -> list[nn.Module]:
@@ -82,7 +82,7 @@ class TrainingLoop:
         self,
         objective: Objective,
         crops: Dataset[TrainingCrop],
-        evaluate: Callable[[CrowdCounter], Evaluation] | None,
+        evaluate: Callable[[CrowdModel], Evaluation] | None,
         optimizer: OptimizerSettings,
         settings: TrainingSettings,
         folder: RunFolder,
@@ -205,8 +205,8 @@ def average_of(model: nn.Module, decay: float) -> AveragedModel:
     return average
 
 
-def weights_of(model: CrowdCounter, average: AveragedModel | None) -> CrowdCounter:
-    """The counter to evaluate and to save: the average where there is one."""
+def weights_of(model: CrowdModel, average: AveragedModel | None) -> CrowdModel:
+    """The model to evaluate and to save: the average where there is one."""
     if average is None:
         return model
-    return cast(CrowdCounter, average.module)
+    return cast(CrowdModel, average.module)

@@ -12,9 +12,9 @@ class KeyMap:
     """Names of layers in somebody's weights file and here.
 
     source   whose names they are, for messages
-    model    the counter's name here
+    model    the model's name here
     layers   their module paths and ours; empty: theirs are ours
-    dropped  beginnings of names that belong to no layer of the counter, such as what a student needs only in training
+    dropped  beginnings of names that belong to no layer of the model, such as what a student needs only in training
     """
 
     source: str

@@ -28,7 +28,7 @@ def recognize(weights: Mapping[str, torch.Tensor], origin: str) -> KeyMap:
     """The names that fit those of ``weights`` best.
 
     Raises:
-        SktError: no counter has even half of the names; ``origin`` says where the weights are from.
+        SktError: no model has even half of the names; ``origin`` says where the weights are from.
     """
     likeness = {key_map: key_map.likeness(weights, _shapes(key_map.model, NARROW)) for key_map in KEY_MAPS}
     best = max(likeness, key=lambda key_map: likeness[key_map])
@@ -36,7 +36,7 @@ def recognize(weights: Mapping[str, torch.Tensor], origin: str) -> KeyMap:
         names = sorted(weights)
         found = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "") if names else "nothing"
         raise SktError(
-            f"{origin}: not the weights of a known counter ({', '.join(available_models())}); found {found}"
+            f"{origin}: not the weights of a known model ({', '.join(available_models())}); found {found}"
         )
     return best
 
@@ -69,6 +69,6 @@ def find_rate(model: str, weights: Mapping[str, torch.Tensor], origin: str) -> f
 
 @cache
 def _shapes(model: str, rate: float) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a counter's weights."""
+    """Names and shapes of a model's weights."""
     with torch.random.fork_rng(devices=[]):  # reading a file leaves the random numbers of the program alone
         return {name: tuple(tensor.shape) for name, tensor in build_model(model, rate).state_dict().items()}

@@ -105,7 +105,7 @@ def prepare_density_maps(
             Gaussians.
         layout: ``"images"`` or ``"split"``.
         workers: processes. Each holds one image and its map at a time, besides its libraries.
-        contact_sheet: whether to draw the pictures.
+        contact_sheet: whether to draw the images.
         overwrite: replace maps that were made with other settings. Files that were not made by this function
             are never replaced.
         source: how the data set was opened, for the manifest.

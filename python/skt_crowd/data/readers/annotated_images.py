@@ -52,7 +52,7 @@ class AnnotatedImages(ABC):
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """The pictures directly inside `folder` by their names without suffix; hidden files are passed over.
+    """The images directly inside `folder` by their names without suffix; hidden files are passed over.
 
     Raises:
         SktError: there is none, or two share a name and differ only in their suffix.
@@ -65,7 +65,7 @@ def list_images(folder: Path) -> dict[str, Path]:
             )
         images[path.stem] = path
     if not images:
-        raise SktError(f"{folder}: no pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise SktError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return images
 
 

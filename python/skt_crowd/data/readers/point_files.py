@@ -40,7 +40,7 @@ def read_shared_points_csv(path: Path) -> dict[str, tuple[np.ndarray, int]]:
     for line, row in _rows(path, ("image", "x", "y")):
         name = row["image"]
         if not name or name in (".", "..") or any(mark in name for mark in "/\\\0"):
-            raise SktError(f"{path}, line {line}: {name!r} is not the name of a picture in {path.parent}")
+            raise SktError(f"{path}, line {line}: {name!r} is not the name of an image in {path.parent}")
         first_lines.setdefault(name, line)
         people = points.setdefault(name, [])
         if row["x"] or row["y"]:
