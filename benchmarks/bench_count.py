@@ -19,8 +19,9 @@ from harness import Timing, report, time_alternately
 from PIL import Image
 
 from skt_crowd.data import normalize_image, read_image, render_crowd
-from skt_crowd.deployment import count_image, save_overlay
-from skt_crowd.models import build_model, load_model, save_model
+from skt_crowd.inference import count_image, save_overlay
+from skt_crowd.models import build_model
+from skt_crowd.weights import load_model, save_model
 
 WHOLE = "whole command: skt count"
 IMPORT_CODE = """
@@ -28,8 +29,8 @@ import time
 start = time.perf_counter()
 import torch
 torch_done = time.perf_counter()
-from skt_crowd.deployment import count_image
-from skt_crowd.models import load_model
+from skt_crowd.inference import count_image
+from skt_crowd.weights import load_model
 print(torch_done - start, time.perf_counter() - torch_done)
 """
 

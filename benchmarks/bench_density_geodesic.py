@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from crowd_images import part_a_arguments, part_a_crowd
-from harness import RESULTS, describe_machine, report, time_alternately
+from harness import RESULTS, describe_device, report, time_alternately
 
 from skt_ext.density import density_map, geometry_adaptive_sigma
 from skt_ext.ops.geodesic_splat import geodesic_distance, path_costs
@@ -95,7 +95,7 @@ def main() -> None:
     print("distances behind a wall with a gap")
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / "density_geodesic_accuracy.csv").open("w", newline="") as file:
-        rows = [row | {"date": describe_machine()["date"]} for row in accuracy_around_a_gap()]
+        rows = [row | {"date": describe_device()["date"]} for row in accuracy_around_a_gap()]
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -19,8 +19,8 @@ import torch
 from harness import Timing, report, time_alternately
 from torch import Tensor, nn
 
+from skt_crowd.device import autocast_for, resolve_precision
 from skt_crowd.models import FeatureTaps, build_model
-from skt_crowd.models.precision import autocast_for, resolve_precision
 from skt_ext import reference
 from skt_ext.losses import StructuredKnowledgeTransfer
 

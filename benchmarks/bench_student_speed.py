@@ -17,9 +17,9 @@ import torch._inductor.config
 from harness import report, time_alternately
 from torch import Tensor, nn
 
+from skt_crowd.device import autocast_for, resolve_precision
 from skt_crowd.efficiency import count_macs
 from skt_crowd.models import build_model
-from skt_crowd.models.precision import autocast_for, resolve_precision
 
 PLAIN, STUDENT = "CSRNet, eager float32", "1/4-CSRNet, eager float32"
 

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from skt_crowd.benchmarking import Timing, describe_machine, time_alternately
-from skt_crowd.benchmarking.results import timing_columns, write_csv
+from skt_crowd.efficiency import Timing, time_alternately
+from skt_crowd.efficiency.benchmarking.results import timing_columns, write_csv
+from skt_crowd.machine import describe_device
 
 __all__ = ["Timing", "report", "time_alternately"]
 
@@ -22,7 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def report(name: str, timings: Mapping[str, Timing], *, baseline: str, notes: str = "") -> Path:
     """Print a table of ratios to ``baseline`` and write ``results/<name>.csv``."""
-    machine = describe_machine()
+    machine = describe_device()
     print(
         f"{name} on {machine['device']} ({machine['extensions']}), {machine['threads']} threads, "
         f"torch {machine['torch']}"

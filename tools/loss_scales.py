@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from skt_crowd.data import SigmaRule, TrainingCrops, hold_out, open_dataset
-from skt_crowd.models import CrowdCounter, FeatureTaps, build_model, load_model
+from skt_crowd.models import CrowdCounter, FeatureTaps, build_model
+from skt_crowd.weights import load_model
 from skt_ext.losses import StructuredKnowledgeTransfer
 
 TERMS = ("intra", "inter", "hard", "soft")

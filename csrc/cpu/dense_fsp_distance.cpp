@@ -57,7 +57,9 @@ std::vector<Block> blocks_of(const std::vector<int64_t>& channels, bool adjacent
 void multiply(const Tensor& left, const Tensor& right, const Tensor& out) {
   std::array<StableIValue, 3> stack{
       torch::stable::detail::from(left), torch::stable::detail::from(right), torch::stable::detail::from(out)};
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::bmm", "out", stack.data(), TORCH_ABI_VERSION));
+  if (torch_call_dispatcher("aten::bmm", "out", stack.data(), TORCH_ABI_VERSION) != 0) {
+    fail("skt_ext::dense_fsp_distance: torch.bmm failed for ", list(shape_of(left)), " and ", list(shape_of(right)));
+  }
   torch::stable::detail::to<Tensor>(stack[0]);  // the same tensor again, owned by us
 }
 

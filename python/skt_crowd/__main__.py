@@ -1,5 +1,5 @@
 """``python -m skt_crowd`` is ``skt``, for where the console script is not on the PATH."""
 
-from skt_crowd.cli import main
+from skt_crowd.cli.app import main
 
 main()

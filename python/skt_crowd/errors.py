@@ -7,7 +7,7 @@ class SktError(Exception):
     exit_code = 1
 
 
-class UsageError(SktError):
+class UsageError(SktError, ValueError):
     """The request itself is wrong: an argument, an option, a recipe. Exit code 2."""
 
     exit_code = 2

@@ -44,7 +44,8 @@ def _rounded(operand: Tensor, precision: str) -> Tensor:
     if operand.dtype == torch.float64 or precision == "float32":
         return operand
     if precision == "tf32":  # 10 bits of mantissa, to nearest, ties away from zero
-        return ((operand.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+        rounded = ((operand.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+        return torch.where(operand.isnan(), operand, rounded)  # the sum may have run over
     return operand.to({"bfloat16": torch.bfloat16, "float16": torch.float16}[precision]).float()
 
 

@@ -85,11 +85,13 @@ def stands_inside(point: list[float], height: int, width: int, roi: Tensor | Non
 
 
 def sum_blocks(maps: Tensor, stride: int) -> Tensor:
-    """(B, H, W) -> (B, ceil(H / stride), ceil(W / stride))"""
-    images, height, width = maps.shape
-    rows, columns = -(-height // stride), -(-width // stride)
-    padded = F.pad(maps, (0, columns * stride - width, 0, rows * stride - height))
-    return padded.reshape(images, rows, stride, columns, stride).sum((2, 4))
+    """Sums over blocks of stride x stride: (..., H, W) -> (..., ceil(H / stride), ceil(W / stride))."""
+    height, width = maps.shape[-2:]
+    # A block larger than the map is as good as one of the map's size, and takes no more memory.
+    block_height, block_width = min(stride, max(height, 1)), min(stride, max(width, 1))
+    rows, columns = -(-height // block_height), -(-width // block_width)
+    padded = F.pad(maps, (0, columns * block_width - width, 0, rows * block_height - height))
+    return padded.reshape(*maps.shape[:-2], rows, block_height, columns, block_width).sum((-3, -1))
 
 
 def fake(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from skt_crowd.cli import main
+from skt_crowd.cli.app import main
 
 
 class Ended(NamedTuple):

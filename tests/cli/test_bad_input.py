@@ -8,7 +8,8 @@ import scipy.io
 import yaml
 from PIL import Image
 
-from skt_crowd.models import build_model, save_model
+from skt_crowd.models import build_model
+from skt_crowd.weights import save_model
 from tests.cli.command_line import refused, skt
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skt_crowd.models import build_model, save_model
+from skt_crowd.models import build_model
+from skt_crowd.weights import save_model
 from tests.cli.command_line import refused, skt
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from skt_crowd.evaluation import PROTOCOLS
+from skt_crowd.inference import PROTOCOLS
 from skt_crowd.recipes.recipe_file import recipe_summaries
 from tests.cli.command_line import refused, skt
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from skt_crowd.models import build_model, load_model
-from skt_crowd.models.weight_files import read_metadata
+from skt_crowd.models import build_model
+from skt_crowd.weights import load_model
+from skt_crowd.weights.files import read_metadata
 from tests.cli.command_line import refused, skt
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 from rich.console import Console
 
 from skt_crowd.data import render_crowd
-from skt_crowd.models import load_model
 from skt_crowd.recipes import load_recipe
-from skt_crowd.training.run import run_recipe
+from skt_crowd.recipes.run import run_recipe
+from skt_crowd.weights import load_model
 from tests.cli.command_line import Ended, skt
 
 RECIPE = {

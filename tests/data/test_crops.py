@@ -10,20 +10,18 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from skt_crowd.data import (
-    Box,
     CrowdSample,
-    PresenceRule,
     SigmaRule,
     SyntheticCrowds,
     TrainingBatch,
     TrainingCrops,
-    flip_horizontally,
+    VisibilityRule,
     make_target,
     normalize_image,
-    random_box,
 )
-from skt_crowd.data.byte_cache import ByteCache
+from skt_crowd.data.crops import ByteCache
 from skt_crowd.errors import UsageError
+from skt_crowd.geometry import Box, flip_horizontally, random_box
 
 
 class Marked:
@@ -55,7 +53,7 @@ class Marked:
 
 
 SHAPES = [(60, 70), (33, 90), (20, 15), (64, 64), (1, 1)]
-SHARP = SigmaRule("fixed", value=0.01)  # kernels of a single pixel
+SHARP = SigmaRule(kind="fixed", value=0.01)  # kernels of a single pixel
 
 
 def crops(dataset=None, indices=None, **changes) -> TrainingCrops:
@@ -115,11 +113,11 @@ def test_a_small_image_is_padded_right_and_below_with_the_mean_colour():
 def test_widths_know_the_neighbours_outside_the_crop():
     """A crop as large as the image has the image's own target."""
     sample = Marked(SHAPES)[3]
-    expected = make_target(sample.points, SigmaRule().widths(sample.points), (64, 64))
+    expected = make_target(sample.points, SigmaRule().sigmas(sample.points), (64, 64))
     whole = crops(indices=[3], crop=64, flip_probability=0.0)[0]
     torch.testing.assert_close(whole.target[0], expected)
     crop = crops(indices=[3], crop=32, flip_probability=0.0, stride=1)[0]
-    full = make_target(sample.points, SigmaRule().widths(sample.points), (64, 64), stride=1)
+    full = make_target(sample.points, SigmaRule().sigmas(sample.points), (64, 64), stride=1)
     places = [
         (top, left)
         for top in range(33)
@@ -139,9 +137,9 @@ def test_items_do_not_depend_on_what_was_read_before():
 
 def test_a_resumed_loader_makes_the_same_batches():
     def batches(start, stop, workers=0):
-        rule = PresenceRule()
+        rule = VisibilityRule()
         loader = DataLoader(
-            crops(presence=rule),
+            crops(visibility=rule),
             batch_size=3,
             sampler=range(start, stop),
             num_workers=workers,
@@ -160,13 +158,13 @@ def test_a_resumed_loader_makes_the_same_batches():
         assert a.shorter_sides == b.shorter_sides
 
 
-def test_presence_by_hand():
+def test_visibility_by_hand():
     """Squares of 8 pixels in a crop that starts at (16, 8): whole, half, a quarter, and just too little."""
     points = np.array([[30.0, 30.0], [16.0, 30.0], [16.0, 8.0], [13.0, 30.0]])
-    found = PresenceRule(least=0.25).within(points, np.full(4, 8.0), Box(8, 16, 72, 80))
+    found = VisibilityRule(least_share=0.25).within(points, np.full(4, 8.0), Box(8, 16, 72, 80))
     np.testing.assert_allclose(found, [[14, 22, 1], [0, 22, 0.5], [0, 0, 0.25]])
     assert (
-        PresenceRule(least=0.25, whole=True)
+        VisibilityRule(least_share=0.25, counts_as="one")
         .within(points, np.full(4, 8.0), Box(8, 16, 72, 80))[:, 2]
         .tolist()
         == [1] * 3
@@ -175,24 +173,26 @@ def test_presence_by_hand():
 
 def test_squares_follow_the_neighbours_within_bounds():
     row = np.array([[0.0, 0.0], [10.0, 0.0], [20.0, 0.0], [30.0, 0.0]])
-    assert PresenceRule(scale=0.5).sides(row).tolist() == pytest.approx([10.0, 20 / 3, 20 / 3, 10.0])
-    assert PresenceRule(largest=15.0).sides(row).tolist() == pytest.approx([15.0, 40 / 3, 40 / 3, 15.0])
-    assert PresenceRule(scale=0.01).sides(row).tolist() == [4.0] * 4
-    assert PresenceRule().sides(row[:1]).tolist() == [128.0]
-    with pytest.raises(UsageError, match="presence: expected scale > 0, 0 < smallest <= largest"):
-        PresenceRule(smallest=50.0, largest=40.0)
+    assert VisibilityRule(box_scale=0.5).sides(row).tolist() == pytest.approx([10.0, 20 / 3, 20 / 3, 10.0])
+    assert VisibilityRule(largest_box=15.0).sides(row).tolist() == pytest.approx([15.0, 40 / 3, 40 / 3, 15.0])
+    assert VisibilityRule(box_scale=0.01).sides(row).tolist() == [4.0] * 4
+    assert VisibilityRule().sides(row[:1]).tolist() == [128.0]
+    with pytest.raises(UsageError, match=r"VisibilityRule: largest_box: expected at least 50\.0, got 40\.0"):
+        VisibilityRule(smallest_box=50.0, largest_box=40.0)
 
 
 def test_points_of_a_crop_are_where_the_bright_pixels_are():
     seen = crops(
-        stride=1, sigma=SHARP, presence=PresenceRule(scale=1e-6, smallest=1e-3, largest=1e-3, least=0.5)
+        stride=1,
+        sigma=SHARP,
+        visibility=VisibilityRule(box_scale=1e-6, smallest_box=1e-3, largest_box=1e-3, least_share=0.5),
     )
     for number in range(20):
         item = seen[number]
         assert len(item.points) == item.people.item()
-        for x, y, presence in item.points:
+        for x, y, visible in item.points:
             assert item.target[0, int(y), int(x)] > 0
-            assert presence == pytest.approx(1.0, abs=1e-3)
+            assert visible == pytest.approx(1.0, abs=1e-3)
 
 
 def test_every_epoch_visits_every_image_once_in_a_new_order():

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from skt_crowd.data import SyntheticCrowds, _figures, render_crowd
-from skt_crowd.data._people import People, paint_people
-from skt_crowd.data._scenery import Camera, Light
+from skt_crowd.data import SyntheticCrowds, render_crowd
+from skt_crowd.data.synthetic import figures as _figures
+from skt_crowd.data.synthetic.people import People, paint_people
+from skt_crowd.data.synthetic.scenery import Camera, Light
 from skt_crowd.errors import UsageError
 
 

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_crowd.data import Box, SigmaRule, make_density, make_target, points_inside
+from skt_crowd.data import SigmaRule, make_density, make_target
 from skt_crowd.errors import UsageError
+from skt_crowd.geometry import Box, points_inside
 
 
 def random_people(seed: int, shape: tuple[int, int], people: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,33 +101,34 @@ def test_adaptive_widths():
     rule = SigmaRule(beta=0.5, neighbors=1, fallback=9.0, minimum=0.7, maximum=3.0)
     points = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 0.0], [0.0, 100.0]])
     # Nearest neighbours at 4, 0, 0 and 100: half of them, between 0.7 and 3.
-    assert rule.widths(points).tolist() == [2.0, 0.7, 0.7, 3.0]
-    assert rule.widths(points[:1]).tolist() == [9.0]
-    assert rule.widths(points[:0]).shape == (0,)
+    assert rule.sigmas(points).tolist() == [2.0, 0.7, 0.7, 3.0]
+    assert rule.sigmas(points[:1]).tolist() == [9.0]
+    assert rule.sigmas(points[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("people", [0, 1, 2, 3, 4])
 def test_few_people_are_no_special_case(people):
     points, _ = random_people(1, (50, 50), people)
-    sigma = SigmaRule().widths(points)
+    sigma = SigmaRule().sigmas(points)
     assert sigma.dtype == np.float64
     assert np.isfinite(sigma).all()
     assert make_target(points, sigma, (50, 50)).sum().item() == pytest.approx(people, abs=1e-4)
 
 
 def test_fixed_widths():
-    assert SigmaRule("fixed", value=4.0).widths(np.zeros((3, 2))).tolist() == [4.0, 4.0, 4.0]
+    assert SigmaRule(kind="fixed", value=4.0).sigmas(np.zeros((3, 2))).tolist() == [4.0, 4.0, 4.0]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "magic"}, "sigma kind: expected adaptive, fixed or perspective, got 'magic'"),
-        ({"beta": 0.0}, "sigma beta: expected a positive number, got 0.0"),
-        ({"neighbors": -1}, "sigma neighbors: expected a positive number, got -1"),
-        ({"value": float("nan")}, "sigma value: expected a positive number, got nan"),
-        ({"minimum": float("inf")}, "sigma minimum: expected a positive number, got inf"),
-        ({"minimum": 2.0, "maximum": 1.0}, "sigma maximum: expected at least the minimum 2.0, got 1.0"),
+        ({"kind": "magic"}, "kind: expected 'adaptive', 'fixed' or 'perspective', came 'magic'"),
+        ({"beta": 0.0}, r"beta: expected greater than 0, came 0\.0"),
+        ({"neighbors": -1}, "neighbors: expected greater than or equal to 1, came -1"),
+        ({"value": float("nan")}, "value: expected a finite number, came nan"),
+        ({"minimum": float("inf")}, "minimum: expected a finite number, came inf"),
+        ({"minimum": 2.0, "maximum": 1.0}, r"maximum: expected at least the minimum 2\.0, got 1\.0"),
+        ({"wide": 2.0}, "wide: unknown key"),
     ],
 )
 def test_rules_that_make_no_sense(arguments, message):

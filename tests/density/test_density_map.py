@@ -234,7 +234,7 @@ ONE = torch.zeros(1, 2)
         (
             lambda: density_map(torch.zeros(2), (2, 2), 1.0),
             ValueError,
-            "points must have shape (P, 2), [x, y] in each row, or (P, K, 2) with K kernels a person, got (2,)",
+            "points must have shape (P, 2), [x, y] in each row, or (P, K, 2) with K kernels per person, got (2,)",
         ),
         (
             lambda: density_map(torch.full((1, 2), torch.inf), (2, 2), 1.0),
@@ -324,7 +324,7 @@ ONE = torch.zeros(1, 2)
         (
             lambda: density_map(torch.zeros(1, 0, 2), (2, 2), 1.0),
             ValueError,
-            "points must have shape (P, 2), [x, y] in each row, or (P, K, 2) with K kernels a person, got (1, 0, 2)",
+            "points must have shape (P, 2), [x, y] in each row, or (P, K, 2) with K kernels per person, got (1, 0, 2)",
         ),
         (
             lambda: density_map(ONE, (2, 2), 1.0, stride=0),
@@ -344,7 +344,7 @@ ONE = torch.zeros(1, 2)
         (
             lambda: density_map(ONE, (2, 2), 1.0, geodesic_weight=1.0),
             ValueError,
-            "geodesic_weight must be below 1, got 1.0",
+            "geodesic_weight must be below 1, got 1",
         ),
         (
             lambda: density_map(ONE, (2, 2), 1.0, geodesic_weight=0.5, geodesic_gain=-1),
@@ -354,7 +354,7 @@ ONE = torch.zeros(1, 2)
         (
             lambda: density_map(ONE, (2, 2), torch.tensor([[1.0, 2.0]]), geodesic_weight=0.5),
             ValueError,
-            "a geodesic map takes one round kernel a person: points (P, 2), and sigma a number or (P,)",
+            "a geodesic map takes one round kernel per person: points (P, 2), and sigma a number or (P,)",
         ),
         (
             lambda: density_map(ONE, (2, 2), 1.0, geodesic_weight=0.5, subpixel=True),

@@ -98,7 +98,7 @@ class TestPerspective:
             (
                 lambda: head_and_body(points(), torch.ones(3, 3), body=0.5),
                 ValueError,
-                "body must be two widths (across, along), got 0.5",
+                "body must be two sigmas (across, along), got 0.5",
             ),
             (
                 lambda: head_and_body(points(), torch.ones(3, 3), body=(0.2, -1)),

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from skt_crowd.data.images import read_image
-from skt_crowd.data.samples import CrowdSample
+from skt_crowd.data import CrowdSample, read_image
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.evaluation import ImageResult, count_people, evaluate, predict
-from skt_crowd.models import CSRNet, load_model
+from skt_crowd.evaluation import ImageResult, evaluate
+from skt_crowd.inference import predict
+from skt_crowd.inference.predictor import count_people
+from skt_crowd.models import CSRNet
+from skt_crowd.weights import load_model
 from tests.support.shared_data import shared_path
 
 

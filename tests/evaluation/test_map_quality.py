@@ -8,16 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skt_crowd.data.targets import Box
 from skt_crowd.errors import UsageError
-from skt_crowd.evaluation import (
-    MapPart,
-    Prediction,
-    grid_average_errors,
-    peak_signal_to_noise,
-    structural_similarity,
-)
+from skt_crowd.evaluation import grid_average_errors, peak_signal_to_noise, structural_similarity
 from skt_crowd.evaluation.map_quality import enlarge
+from skt_crowd.geometry import Box
+from skt_crowd.inference import MapPart, Prediction
 
 
 def prediction(density: np.ndarray, height: int, width: int, stride: int = 8) -> Prediction:

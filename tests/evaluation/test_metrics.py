@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from skt_crowd.errors import UsageError
-from skt_crowd.evaluation import (
-    mean_absolute_error,
-    normalized_absolute_error,
-    root_mean_squared_error,
-)
+from skt_crowd.evaluation import mean_absolute_error, normalized_absolute_error, root_mean_squared_error
 
 METRICS = [mean_absolute_error, root_mean_squared_error, normalized_absolute_error]
 

@@ -22,6 +22,7 @@ def test_json(tmp_path: Path) -> None:
     protocol = written.pop("protocol")
     assert written == {
         "model": "csrnet",
+        "precision": "float32",
         "images": 2,
         "people": 29,
         "predicted_people": 26.5,

@@ -80,12 +80,12 @@ CALLS = [
     (
         lambda: losses.fsp_matrix(A, A[:1]),
         ValueError,
-        "second must have the N of first, (N, C, H, W) = (2, 3, 4, 5), got (1, 3, 4, 5)",
+        "second must have the N of first, 2, got (N, C, H, W) = (1, 3, 4, 5)",
     ),
     (
         lambda: losses.fsp_matrix(A, A[..., :2]),
         ValueError,
-        "second must have the W of first, (N, C, H, W) = (2, 3, 4, 5), got (2, 3, 4, 2)",
+        "second must have the W of first, 5, got (N, C, H, W) = (2, 3, 4, 2)",
     ),
     (
         lambda: losses.fsp_matrix(A, META),

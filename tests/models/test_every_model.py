@@ -1,26 +1,15 @@
 """What every counter promises: its size, any image, precisions, taps, files, learning, transfer, a photograph."""
 
-import doctest
-import importlib
 import math
-import pkgutil
 from pathlib import Path
 
 import pytest
 import torch
 
-import skt_crowd.models
-from skt_crowd.data.images import normalize_image, read_image
+from skt_crowd.data import normalize_image, read_image
 from skt_crowd.errors import UsageError
-from skt_crowd.models import (
-    CrowdCounter,
-    FeatureTaps,
-    available_models,
-    build_model,
-    initialize_from_vgg,
-    load_model,
-    save_model,
-)
+from skt_crowd.models import CrowdCounter, FeatureTaps, available_models, build_model
+from skt_crowd.weights import initialize_from_vgg, load_model, save_model
 from skt_ext.losses import StructuredKnowledgeTransfer
 from tests.support.shared_data import shared_path
 
@@ -266,18 +255,6 @@ def test_the_published_mcnn_counts_the_photograph() -> None:
     model, image = load_model(shared_path("weights", "mcnn_shtechA_660.h5")), photograph()
     with torch.inference_mode():
         assert model(image).sum().item() == pytest.approx(49, abs=10)
-
-
-# Examples
-
-
-def modules() -> list[str]:
-    return [info.name for info in pkgutil.walk_packages(skt_crowd.models.__path__, "skt_crowd.models.")]
-
-
-@pytest.mark.parametrize("module", modules())
-def test_examples_in_docstrings(module: str) -> None:
-    assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
 def test_mcnn_has_no_vgg() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skt_crowd.data.images import normalize_image
+from skt_crowd.data import normalize_image
 from skt_crowd.models import MCNN
 from skt_crowd.models.mcnn import _gray, _rows
 

@@ -6,13 +6,8 @@ import pytest
 import yaml
 
 from skt_crowd.errors import UsageError
-from skt_crowd.recipes.recipe_file import (
-    absolute_paths,
-    differing_keys,
-    dump_recipe,
-    load_recipe,
-    recipe_names,
-)
+from skt_crowd.recipes import load_recipe
+from skt_crowd.recipes.recipe_file import differing_keys, dump_recipe, recipe_names
 
 MINIMAL = {"kind": "train", "data": {"kind": "synthetic"}, "training": {"steps": 10}}
 
@@ -185,8 +180,8 @@ def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     recipe = load_recipe(
         "csrnet_part_a_distill", ["teacher.checkpoint=t.safetensors", "data.root=part_A", "training.steps=1"]
     )
-    resolved = absolute_paths(recipe)
+    resolved = recipe.with_absolute_paths()
     assert resolved.data.root == str(tmp_path / "part_A")
     assert resolved.teacher is not None
     assert resolved.teacher.checkpoint == str(tmp_path / "t.safetensors")
-    assert absolute_paths(load_recipe("csrnet_part_a_teacher")).model.initial_weights == "torchvision"
+    assert load_recipe("csrnet_part_a_teacher").with_absolute_paths().model.initial_weights == "torchvision"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from skt_crowd.errors import SktError
-from skt_crowd.training.metrics import MetricsLog, read_metrics
+from skt_crowd.training.metrics_log import MetricsLog, read_metrics
 
 
 def test_records_come_back_in_order_and_by_kind(tmp_path: Path) -> None:

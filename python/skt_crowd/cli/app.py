@@ -11,17 +11,14 @@ import typer
 from skt_crowd.cli.bench import bench
 from skt_crowd.cli.count import count
 from skt_crowd.cli.demo import demo
-from skt_crowd.cli.distill import distill
 from skt_crowd.cli.doctor import doctor
 from skt_crowd.cli.efficiency import efficiency
 from skt_crowd.cli.evaluate import evaluate
 from skt_crowd.cli.import_weights import import_weights
+from skt_crowd.cli.lists import protocols, recipes
 from skt_crowd.cli.prepare import prepare
-from skt_crowd.cli.protocols import protocols
-from skt_crowd.cli.recipes import recipes
-from skt_crowd.cli.report import report
 from skt_crowd.cli.reproduce import reproduce
-from skt_crowd.cli.train import train
+from skt_crowd.cli.train import distill, report, train
 from skt_crowd.errors import SktError
 
 HELP = """
@@ -33,6 +30,7 @@ With annotated images:  `skt train` a teacher, `skt distill` a student 16 times 
 both, and `skt count` people with the student. Every command shows an example with `--help`.
 """
 
+
 app = typer.Typer(
     name="skt",
     help=HELP,
@@ -41,19 +39,33 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
 app.command(rich_help_panel="Train")(train)
+
 app.command(rich_help_panel="Train")(distill)
+
 app.command(rich_help_panel="Train")(recipes)
+
 app.command(rich_help_panel="Train")(prepare)
+
 app.command(rich_help_panel="Use")(evaluate)
+
 app.command(rich_help_panel="Use")(count)
+
 app.command(rich_help_panel="Use")(protocols)
+
 app.command(rich_help_panel="Use")(report)
+
 app.command("import", rich_help_panel="Use")(import_weights)
+
 app.command(rich_help_panel="Look around")(demo)
+
 app.command(rich_help_panel="Look around")(doctor)
+
 app.command(rich_help_panel="Look around")(bench)
+
 app.command(rich_help_panel="Look around")(efficiency)
+
 app.command(rich_help_panel="Look around")(reproduce)
 
 

@@ -60,13 +60,13 @@ def bench(
     import torch
     from rich.console import Console
 
-    from skt_crowd.benchmarking.kernels import PEERS, run_kernels
-    from skt_crowd.benchmarking.results import kernel_rows, plot_kernels, write_csv
-    from skt_crowd.benchmarking.workloads import DTYPES, LAYOUTS, WORKLOADS, Setting
-    from skt_crowd.cli.sizes import parse_size
+    from skt_crowd.cli.options import parse_size
+    from skt_crowd.device import choose_device
+    from skt_crowd.efficiency.benchmarking.kernels import PEERS, run_kernels
+    from skt_crowd.efficiency.benchmarking.results import kernel_rows, plot_kernels, write_csv
+    from skt_crowd.efficiency.benchmarking.workloads import DTYPES, LAYOUTS, WORKLOADS, Setting
     from skt_crowd.errors import UsageError
     from skt_crowd.files import require_unused
-    from skt_crowd.training.device import choose_device
 
     if suite not in ("paper", "sizes"):
         raise UsageError(f"--suite: expected paper or sizes, got {suite!r}")
@@ -122,9 +122,9 @@ def _chosen(
 
 
 def _print_machine(console: Any, device: Any) -> None:
-    from skt_crowd.benchmarking.machine import describe_machine
+    from skt_crowd.machine import describe_device
 
-    machine = describe_machine(device)
+    machine = describe_device(device)
     console.print(
         f"{machine['device']} ({machine['extensions']}), {machine['threads']} threads, torch {machine['torch']}",
         highlight=False,
@@ -160,8 +160,7 @@ def _limits(results: list[Any], device: Any) -> Any:
     """How far each operator is from what this machine's memory and products allow, measured just now."""
     from rich.table import Table
 
-    from skt_crowd.benchmarking.kernels import OURS
-    from skt_crowd.benchmarking.machine import copy_bandwidth, product_rate
+    from skt_crowd.efficiency.benchmarking.kernels import OURS, copy_bandwidth, product_rate
 
     bandwidth, rate = copy_bandwidth(device), product_rate(device)
     table = Table(

@@ -55,13 +55,12 @@ def count(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from skt_crowd.cli.files import checkpoint_file
+    from skt_crowd.cli.options import checkpoint_file
     from skt_crowd.data import read_image, read_region
-    from skt_crowd.deployment import count_image, counts_as_json, save_overlay, write_counts
-    from skt_crowd.evaluation import find_protocol
+    from skt_crowd.device import choose_device
     from skt_crowd.files import require_unused
-    from skt_crowd.models import load_model
-    from skt_crowd.training.device import choose_device
+    from skt_crowd.inference import count_image, counts_as_json, find_protocol, save_overlay, write_counts
+    from skt_crowd.weights import load_model
 
     by = find_protocol(protocol, tile=tile)
     budget = counting.budget_bytes(memory_budget)

@@ -1,4 +1,4 @@
-"""``skt demo``: the whole method on drawn crowds, without any data."""
+"""``skt demo``: the whole method on synthetic crowds, without any data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def demo(
         ),
     ],
     quick: Annotated[
-        bool, typer.Option("--quick", help="One seed instead of three, a third of the steps.")
+        bool, typer.Option("--quick", help="A first look: one teacher, one student, half of the steps.")
     ] = False,
     resume: Annotated[
         bool,
@@ -34,26 +34,30 @@ def demo(
     threads: ThreadsOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Distil a teacher into a student on drawn crowds and compare with the same student without transfer.
+    """Distil a teacher into a student on synthetic crowds and compare with the same student without transfer.
 
     Example:  `skt demo --quick --output demo-run`
 
-    Trains one small teacher, then the student four times for each seed: without transfer, with each of the
-    paper's two transfers alone, and with everything. Ends in a table of test errors, report.md, and pictures.
-    Nothing is downloaded; about two minutes on two idle cores with --quick, ten or more without.
+    Trains one small teacher, then the student four times for each of three seeds: without transfer, with each of
+    the paper's two transfers alone, and with everything. Ends in a table of test errors, report.md, and figures.
+    Nothing is downloaded; ten minutes or more on two idle cores. With --quick, about two minutes: the teacher and
+    one distilled student, without the comparison.
     """
     from rich.console import Console
     from rich.table import Table
 
-    from skt_crowd.demonstration.demo import Demo
-    from skt_crowd.demonstration.report import HEAD, write_demo_report
+    from skt_crowd.recipes.demonstration import Demo
+    from skt_crowd.recipes.demonstration_report import HEAD, write_demo_report
 
     console = Console()
     demonstration = Demo(output, quick=quick, overrides=overrides(settings, threads=threads), resume=resume)
     outcomes = demonstration.run(console)
     report = write_demo_report(demonstration, outcomes)
-    table = Table(*HEAD, title="People, on test images; " + ("one seed" if quick else "three seeds"))
+    seeds = f"mean over {len(demonstration.seeds)} seeds" if not quick else "one seed, a first look"
+    table = Table(*HEAD, title=f"Errors in people on test images; {seeds}")
     for outcome in outcomes:
         table.add_row(*outcome.row())
     console.print(table)
     console.print(f"{report}, and each run beside it", highlight=False, soft_wrap=True)
+    if quick:
+        console.print("Without --quick, the student is compared with itself without transfer, over three seeds.")

@@ -39,8 +39,8 @@ def efficiency(
     import torch
     from rich.console import Console
 
-    from skt_crowd.cli.sizes import parse_size
-    from skt_crowd.training.device import choose_device
+    from skt_crowd.cli.options import parse_size
+    from skt_crowd.device import choose_device
 
     height, width = parse_size("--size", size)
     if threads is not None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skt_crowd.cli import counting_options as counting
 from skt_crowd.cli.data_options import IMAGES, KindOption, KindSettingsOption, SplitOption, parse_data_options
+from skt_crowd.cli.options import checkpoint_file
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from skt_crowd.evaluation import Evaluation
 
 
 def evaluate(
@@ -77,7 +84,7 @@ def evaluate(
         ),
     ] = "none",
     memory_budget: counting.BudgetOption = counting.DEFAULT_BUDGET,
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Count the people in annotated images and compare with the points: MAE, RMSE, NAE and GAME.
@@ -92,15 +99,14 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from skt_crowd.cli.evaluation_table import evaluation_heading, evaluation_table
-    from skt_crowd.cli.files import checkpoint_file
     from skt_crowd.data import hold_out, open_dataset, read_region
+    from skt_crowd.device import choose_device
     from skt_crowd.evaluation import evaluate as evaluate_model
-    from skt_crowd.evaluation import find_protocol, write_csv, write_json
+    from skt_crowd.evaluation import write_csv, write_json
     from skt_crowd.evaluation.evaluator import require_map_quality
     from skt_crowd.files import require_unused
-    from skt_crowd.models import load_model
-    from skt_crowd.training.device import choose_device
+    from skt_crowd.inference import find_protocol
+    from skt_crowd.weights import load_model
 
     by = find_protocol(protocol, tile=tile, truth=truth)
     quality = require_map_quality(map_quality)
@@ -131,18 +137,43 @@ def evaluate(
             map_quality=quality,
             on_image=lambda _: progress.advance(task),
         )
-    console.print(evaluation_heading(model.label, chosen, result), highlight=False, soft_wrap=True)
-    console.print(evaluation_table(result))
+    console.print(_heading(model.label, chosen, result), highlight=False, soft_wrap=True)
+    console.print(_table(result))
     if output is not None:
         write_csv(output / "predictions.csv", result)
         context = {
             "checkpoint": str(file),
             "model": model.label,
             "data": chosen,
-            "precision": precision,
             "region_of_interest": str(roi) if roi is not None else None,
         }
         write_json(output / "results.json", result, context)
         console.print(
             f"{output / 'results.json'}, {output / 'predictions.csv'}", highlight=False, soft_wrap=True
         )
+
+
+def _heading(model: str, data: str, result: Evaluation) -> str:
+    """What was evaluated, on what, by which protocol and in which precision."""
+    truth = "points" if result.protocol.truth == "points" else "the sum of a density map"
+    return f"{model} on {data}, protocol {result.protocol.name}, against {truth}, in {result.precision}"
+
+
+def _table(result: Evaluation) -> Table:
+    """One line per error, with its 95 % bootstrap interval where it has one."""
+    from rich.table import Column, Table
+
+    table = Table("error", Column(justify="right"), Column("95 % interval", justify="right"))
+    places = {"mae": 2, "rmse": 2, "nae": 3}
+    for name, digits in places.items():
+        low, high = result.intervals[name]
+        value = getattr(result, name)
+        shown = (f"{number:.{digits}f}" for number in (value, low, high))
+        table.add_row(name.upper(), next(shown), "" if math.isnan(value) else " - ".join(shown))
+    for level, error in enumerate(result.game[1:], start=1):
+        table.add_row(f"GAME({level})", f"{error:.2f}", "")
+    for name, unit in (("psnr", " dB"), ("ssim", "")):
+        value = getattr(result, name)
+        if value is not None:
+            table.add_row(f"{name.upper()} on {result.map_quality}", f"{value:.3f}{unit}", "")
+    return table

@@ -29,7 +29,7 @@ def import_weights(
     Pickled code in a checkpoint is never run. Every command also reads such files directly.
     """
     from skt_crowd.errors import UsageError
-    from skt_crowd.models import load_model, save_model
+    from skt_crowd.weights import load_model, save_model
 
     if output.exists():
         raise UsageError(f"{output}: exists already; choose another name")

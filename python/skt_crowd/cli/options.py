@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from skt_crowd.errors import UsageError
+from skt_crowd.training.run_folder import RunFolder
+
 SETTINGS = "Changes to the recipe"
 
 RecipeArgument = Annotated[
@@ -99,3 +102,20 @@ def overrides(settings: list[str] | None, **given: Any) -> list[str]:
 
 def _yaml(value: Any) -> str:
     return json.dumps(str(value) if isinstance(value, Path) else value)
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The weights to use: the file itself, or the best ones of a run folder."""
+    return RunFolder.open(path).model() if path.is_dir() else path
+
+
+def parse_size(option: str, text: str) -> tuple[int, int]:
+    """``"576x864"`` -> (576, 864): height, width.
+
+    Raises:
+        UsageError: anything else; names ``option``.
+    """
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) >= 1 and int(width) >= 1):
+        raise UsageError(f"{option}: expected HxW such as 576x864, got {text!r}")
+    return int(height), int(width)

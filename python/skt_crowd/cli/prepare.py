@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -11,8 +11,9 @@ from skt_crowd.cli.data_options import KindOption, KindSettingsOption, SplitOpti
 from skt_crowd.errors import UsageError
 
 if TYPE_CHECKING:
-    from skt_crowd.data.prepare import Layout
-    from skt_crowd.data.targets import Boundary, SigmaRule
+    from skt_crowd.data import SigmaRule
+    from skt_crowd.data.prepare.maps import Layout
+    from skt_crowd.data.targets import Boundary
 
 WIDTHS = "Width of a person's Gaussian"
 NEAREST_AT_MOST = 30.0  # pixels; the usual cap for UCF-QNRF
@@ -125,8 +126,9 @@ def prepare(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from skt_crowd.data import open_dataset, prepare_density_maps
-    from skt_crowd.training.environment import available_cores
+    from skt_crowd.data import open_dataset
+    from skt_crowd.data.prepare import prepare_density_maps
+    from skt_crowd.machine import available_cores
 
     rule = _sigma_rule(widths, sigma, beta=beta, neighbors=neighbors, metres=metres, maximum=maximum)
     settings = parse_data_options(options)
@@ -162,6 +164,7 @@ def prepare(
 def _sigma_rule(widths: str | None, sigma: float | None, **given: float | None) -> SigmaRule:
     """The rule that the options describe; an option that the rule does not have is refused."""
     from skt_crowd.data import SigmaRule
+    from skt_crowd.settings import validate
 
     name = widths or ("adaptive" if sigma is None else "fixed")
     known = {
@@ -179,7 +182,9 @@ def _sigma_rule(widths: str | None, sigma: float | None, **given: float | None) 
     if name == "fixed":
         if sigma is None:
             raise UsageError("--widths fixed: needs --sigma")
-        return SigmaRule("fixed", value=sigma)
-    if name == "nearest":
-        return SigmaRule("adaptive", **{"beta": 1.0, "neighbors": 1, "maximum": NEAREST_AT_MOST, **values})  # type: ignore[arg-type]
-    return SigmaRule(name, **values)  # type: ignore[arg-type]
+        rule: dict[str, Any] = {"kind": name, "value": sigma}
+    elif name == "nearest":
+        rule = {"beta": 1.0, "neighbors": 1, "maximum": NEAREST_AT_MOST, **values}
+    else:
+        rule = {"kind": name, **values}
+    return validate(SigmaRule, rule, f"--widths {name}")

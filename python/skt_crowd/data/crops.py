@@ -1,19 +1,55 @@
-"""Random crops for training, reproducible one by one."""
+"""Random crops for training, reproducible one by one, and their batches."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from skt_crowd.data.augmentation import flip_horizontally, points_inside, random_box
-from skt_crowd.data.byte_cache import ByteCache
 from skt_crowd.data.images import normalize_image
-from skt_crowd.data.presence import PresenceRule
 from skt_crowd.data.samples import CrowdDataset
 from skt_crowd.data.targets import Boundary, SigmaRule, make_target
-from skt_crowd.errors import UsageError
+from skt_crowd.data.visibility import VisibilityRule
+from skt_crowd.errors import SktError, UsageError
+from skt_crowd.geometry import flip_horizontally, points_inside, random_box
+
+Value = TypeVar("Value")
+
+
+class ByteCache(Generic[Value]):
+    """Keep what was used last, at most `capacity` bytes of it; a value larger than that is never kept.
+
+    Example:
+        >>> cache = ByteCache[bytes](10, len)
+        >>> cache.get("a", lambda: b"12345678"), cache.get("a", lambda: b"not asked for")
+        (b'12345678', b'12345678')
+    """
+
+    def __init__(self, capacity: int, size_of: Callable[[Value], int]) -> None:
+        self._capacity = capacity
+        self._size_of = size_of
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self.bytes_held = 0
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value kept under `key`, or `make()`, which is then kept."""
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        value = make()
+        size = self._size_of(value)
+        if size <= self._capacity:
+            self._values[key] = value
+            self.bytes_held += size
+            while self.bytes_held > self._capacity:
+                _, dropped = self._values.popitem(last=False)
+                self.bytes_held -= self._size_of(dropped)
+        return value
+
 
 # Streams of random numbers that must not overlap: the order of an epoch, and the crop of an item.
 _ORDER, _CROP = 0, 1
@@ -25,7 +61,7 @@ class TrainingCrop(NamedTuple):
     image: torch.Tensor  # (3, crop, crop) float32, normalised by ImageNet's mean and standard deviation
     target: torch.Tensor  # (1, ceil(crop / stride), ceil(crop / stride)) float32, people per cell
     people: torch.Tensor  # () float32, number of points in the crop
-    points: torch.Tensor  # (K, 3) float32: x, y and presence by the rule; (0, 3) without a rule
+    points: torch.Tensor  # (K, 3) float32: x, y and how much is visible; (0, 3) without a rule
     shorter_side: float  # min(H, W) of the image that the crop is cut from, pixels
 
 
@@ -39,14 +75,14 @@ class TrainingBatch(NamedTuple):
     shorter_sides: tuple[float, ...]  # (N,) pixels
 
     @classmethod
-    def of(cls, crops: Sequence[TrainingCrop]) -> "TrainingBatch":
+    def of(cls, crops: Sequence[TrainingCrop]) -> TrainingBatch:
         """Stack crops, as the ``collate_fn`` of a DataLoader."""
         image, target, people, points, sides = zip(*crops, strict=True)
         return cls(torch.stack(image), torch.stack(target), torch.stack(people), points, sides)
 
     def to(
         self, device: torch.device, layout: torch.memory_format = torch.contiguous_format
-    ) -> "TrainingBatch":
+    ) -> TrainingBatch:
         """The batch on a device, its images in a memory format."""
         return TrainingBatch(
             self.image.to(device, non_blocking=True, memory_format=layout),
@@ -61,7 +97,7 @@ class _Decoded(NamedTuple):
     image: np.ndarray  # (H, W, 3) uint8
     points: np.ndarray  # (P, 2) float64
     sigma: np.ndarray  # (P,) float64
-    boxes: np.ndarray  # (P,) float64, sides of the heads' squares; (0,) without a presence rule
+    boxes: np.ndarray  # (P,) float64, sides of the heads' squares; (0,) without a visibility rule
     roi: np.ndarray | None  # (H, W) bool
 
 
@@ -87,7 +123,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
         stride: pixels of a cell's side, the model's output stride.
         sigma: the rule for the kernels' widths.
         boundary: ``"conserve"`` or ``"clip"``, as in ``skt_ext.density.density_map``.
-        presence: who counts as being in a crop, for losses that look at points; None: crops carry no points.
+        visibility: who is visible in a crop, for losses that compare with points; None: crops carry no points.
         cache_bytes: decoded images kept in memory by each worker; the default holds Part A's training split.
 
     Raises:
@@ -106,7 +142,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
         stride: int = 8,
         sigma: SigmaRule,
         boundary: Boundary = "conserve",
-        presence: PresenceRule | None = None,
+        visibility: VisibilityRule | None = None,
         cache_bytes: int = 512 * 2**20,
     ) -> None:
         if not indices:
@@ -127,7 +163,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
         self._stride = stride
         self._sigma = sigma
         self._boundary: Boundary = boundary
-        self._presence = presence
+        self._visibility = visibility
         self._decoded = ByteCache[_Decoded](cache_bytes, _bytes_of)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # the last epoch's
 
@@ -150,10 +186,10 @@ class TrainingCrops(Dataset[TrainingCrop]):
             points, sigma, shape, box=box, stride=self._stride, boundary=self._boundary, roi=roi
         )
         people = torch.tensor(float(len(points_inside(points, box))))
-        present = torch.zeros(0, 3)
-        if self._presence is not None:
-            present = torch.from_numpy(self._presence.within(points, boxes, box)).float()
-        return TrainingCrop(pixels, target.unsqueeze(0), people, present, float(min(shape)))
+        visible = torch.zeros(0, 3)
+        if self._visibility is not None:
+            visible = torch.from_numpy(self._visibility.within(points, boxes, box)).float()
+        return TrainingCrop(pixels, target.unsqueeze(0), people, visible, float(min(shape)))
 
     def image_index(self, item: int) -> int:
         """Which image of the data set item `item` is a crop of."""
@@ -168,10 +204,36 @@ class TrainingCrops(Dataset[TrainingCrop]):
     def _decode(self, index: int) -> _Decoded:
         sample = self._dataset[index]
         points = sample.points
-        sigma = self._sigma.widths(points, sample.perspective)
-        boxes = self._presence.sides(points) if self._presence is not None else np.zeros(0)
+        sigma = self._sigma.sigmas(points, sample.perspective)
+        boxes = self._visibility.sides(points) if self._visibility is not None else np.zeros(0)
         return _Decoded(sample.image, points, sigma, boxes, sample.roi)
 
 
 def _bytes_of(decoded: _Decoded) -> int:
     return sum(array.nbytes for array in decoded if array is not None)
+
+
+def step_batches(
+    crops: Dataset[TrainingCrop], start: int, stop: int, batch_size: int, *, workers: int = 0
+) -> Iterator[TrainingBatch]:
+    """The batches of the steps ``start`` to ``stop - 1``.
+
+    Step s holds the crops s * batch_size to (s + 1) * batch_size - 1, whatever ran before and with however
+    many workers.
+    """
+    order = [list(range(step * batch_size, (step + 1) * batch_size)) for step in range(start, stop)]
+    loader = DataLoader(
+        crops,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=TrainingBatch.of,
+        pin_memory=torch.cuda.is_available(),
+    )
+    try:
+        yield from loader
+    except SktError as error:
+        # A worker's error arrives with its traceback in front of the message.
+        message = str(error).strip().splitlines()[-1]
+        raise type(error)(
+            message.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+        ) from error

@@ -5,14 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from skt_crowd.data.beijing_brt import BeijingBrt
-from skt_crowd.data.folder import ImageFolder
-from skt_crowd.data.mall import Mall
+from skt_crowd.data.readers import BeijingBrt, ImageFolder, Mall, ShanghaiTech, UcfCc50, UcfQnrf
 from skt_crowd.data.samples import CrowdDataset
-from skt_crowd.data.shanghaitech import ShanghaiTech
 from skt_crowd.data.synthetic import SyntheticCrowds
-from skt_crowd.data.ucf_cc_50 import UcfCc50
-from skt_crowd.data.ucf_qnrf import UcfQnrf
 from skt_crowd.errors import UsageError
 
 _ON_DISK: dict[str, Callable[..., CrowdDataset]] = {

@@ -1,12 +1,16 @@
 """Targets of training: people per cell, made from points."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 
 from skt_crowd.errors import UsageError
+from skt_crowd.geometry import Box
+from skt_crowd.settings import Settings
 from skt_ext.density import density_map, downsample_density, geometry_adaptive_sigma, perspective_sigma
 
 Boundary = Literal["conserve", "clip"]
@@ -15,60 +19,47 @@ Boundary = Literal["conserve", "clip"]
 TRUNCATE = 4.0
 
 
-class Box(NamedTuple):
-    """A rectangle of pixels; its right and bottom edges are outside it."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-
-@dataclass(frozen=True)
-class SigmaRule:
-    """How wide a person's Gaussian is, in pixels.
+class SigmaRule(Settings):
+    """The sigma of the Gaussian that stands for one person, in pixels.
 
     ``adaptive``: beta times the mean distance to the nearest neighbours (Zhang et al., CVPR 2016, section
-    2.2), at least `minimum` and at most `maximum`; a person alone in the image gets `fallback`
-    itself.
+    2.2), at least `minimum` and at most `maximum`; a person alone in the image gets `fallback` itself.
     ``fixed``: `value` for everyone.
-    ``perspective``: `metres` times the perspective map's pixels a metre at the person, at least `minimum` and
-    at most `maximum` (Zhang et al., CVPR 2015, take 0.2 m for a head).
+    ``perspective``: `metres` times the perspective map's pixels per metre at the person, at least `minimum`
+    and at most `maximum` (Zhang et al., CVPR 2015, take 0.2 m for a head).
 
     Raises:
-        UsageError: a number out of its range.
+        UsageError: a number is out of range.
 
     Example:
-        >>> SigmaRule("fixed", value=4.0).widths(np.zeros((2, 2)))
+        >>> SigmaRule(kind="fixed", value=4.0).sigmas(np.zeros((2, 2)))
         array([4., 4.])
     """
 
     kind: Literal["adaptive", "fixed", "perspective"] = "adaptive"
-    beta: float = 0.3
-    neighbors: int = 3
-    fallback: float = 15.0
-    minimum: float = 0.5
-    maximum: float | None = None
-    value: float = 15.0
-    metres: float = 0.2
+    beta: float = Field(default=0.3, gt=0)
+    neighbors: int = Field(default=3, ge=1)
+    fallback: float = Field(default=15.0, gt=0)
+    minimum: float = Field(default=0.5, gt=0)
+    maximum: float | None = Field(default=None, gt=0)
+    value: float = Field(default=15.0, gt=0)
+    metres: float = Field(default=0.2, gt=0)
 
-    def __post_init__(self) -> None:
-        if self.kind not in ("adaptive", "fixed", "perspective"):
-            raise UsageError(f"sigma kind: expected adaptive, fixed or perspective, got {self.kind!r}")
-        for name in ("beta", "neighbors", "fallback", "minimum", "maximum", "value", "metres"):
-            number = getattr(self, name)
-            if number is not None and not 0 < number < float("inf"):
-                raise UsageError(f"sigma {name}: expected a positive number, got {number!r}")
+    @model_validator(mode="after")
+    def _in_order(self) -> SigmaRule:
         if self.maximum is not None and self.maximum < self.minimum:
-            raise UsageError(
-                f"sigma maximum: expected at least the minimum {self.minimum}, got {self.maximum}"
-            )
+            raise ValueError(f"maximum: expected at least the minimum {self.minimum}, got {self.maximum}")
+        return self
 
-    def widths(self, points: np.ndarray, perspective: np.ndarray | None = None) -> np.ndarray:
-        """The width of each of the people at `points` (P, 2): (P,) float64, in pixels.
+    def sigmas(self, points: np.ndarray, perspective: np.ndarray | None = None) -> np.ndarray:
+        """The sigma of each person.
 
         Args:
-            perspective: (H, W) float64, pixels a metre; the rule ``perspective`` needs it.
+            points: (P, 2) float64 [x, y].
+            perspective: (H, W) float64, pixels per metre; the rule ``perspective`` needs it.
+
+        Returns:
+            (P,) float64, pixels.
 
         Raises:
             UsageError: the rule is ``perspective``, and there is no map.

@@ -7,9 +7,9 @@ import time
 import torch
 from torch import nn
 
-from skt_crowd.benchmarking import Timing
-from skt_crowd.benchmarking.memory import peak_memory_mib
-from skt_crowd.models.precision import autocast_for
+from skt_crowd.device import autocast_for
+from skt_crowd.efficiency.memory import peak_memory_mib
+from skt_crowd.efficiency.timing import Timing
 
 
 def measure_latency(
@@ -36,7 +36,7 @@ def measure_latency(
     """
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     image = torch.randn(1, 3, height, width, device=device).to(memory_format=memory_format)
-    model = model.to(memory_format=memory_format)
+    model = model.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def forward() -> None:
         with torch.inference_mode(), autocast_for(precision, device):

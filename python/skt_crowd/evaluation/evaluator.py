@@ -9,11 +9,9 @@ from typing import Literal, cast, get_args
 import numpy as np
 import torch
 
-from skt_crowd.data.samples import CrowdDataset, CrowdSample
-from skt_crowd.data.targets import make_density
+from skt_crowd.data import CrowdDataset, CrowdSample, make_density
+from skt_crowd.efficiency.memory import DEFAULT_BUDGET
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.evaluation.cells import Prediction, sum_between
-from skt_crowd.evaluation.inference import Predictor
 from skt_crowd.evaluation.intervals import Interval, bootstrap_intervals
 from skt_crowd.evaluation.map_quality import (
     enlarge,
@@ -21,14 +19,14 @@ from skt_crowd.evaluation.map_quality import (
     peak_signal_to_noise,
     structural_similarity,
 )
-from skt_crowd.evaluation.memory import DEFAULT_BUDGET
 from skt_crowd.evaluation.metrics import (
     mean_absolute_error,
     normalized_absolute_error,
     root_mean_squared_error,
 )
-from skt_crowd.evaluation.protocols import WHOLE, Protocol
-from skt_crowd.models.base import CrowdCounter
+from skt_crowd.inference import WHOLE, Prediction, Predictor, Protocol
+from skt_crowd.inference.prediction import sum_between
+from skt_crowd.models import CrowdCounter
 
 MapQuality = Literal["none", "cells", "pixels"]
 
@@ -72,6 +70,7 @@ class Evaluation:
     images: tuple[ImageResult, ...]
     protocol: Protocol = WHOLE
     map_quality: MapQuality = "none"
+    precision: str = "float32"
 
     @cached_property
     def mae(self) -> float:
@@ -149,11 +148,11 @@ def evaluate(
     predictor = Predictor(model, device=device, precision=precision, memory_budget=memory_budget)
     results = []
     for index in indices:
-        result = _judge(predictor, dataset[index], protocol, region, map_quality)
+        result = _evaluate_one(predictor, dataset[index], protocol, region, map_quality)
         results.append(result)
         if on_image is not None:
             on_image(result)
-    evaluation = Evaluation(tuple(results), protocol, map_quality)
+    evaluation = Evaluation(tuple(results), protocol, map_quality, predictor.precision)
     _ = evaluation.mae  # an empty evaluation fails here and not in a report later
     return evaluation
 
@@ -169,17 +168,7 @@ def require_map_quality(name: str) -> MapQuality:
     return cast(MapQuality, name)
 
 
-def within_region(prediction: Prediction, region: np.ndarray, name: str) -> Prediction:
-    """:meth:`Prediction.inside`, for a region that must have the size of the image ``name``."""
-    if region.shape != (prediction.height, prediction.width):
-        raise UsageError(
-            f"{name}: the region of interest is (H, W) = {tuple(region.shape)}, "
-            f"the image is ({prediction.height}, {prediction.width})"
-        )
-    return prediction.inside(region)
-
-
-def _judge(
+def _evaluate_one(
     predictor: Predictor,
     sample: CrowdSample,
     protocol: Protocol,
@@ -193,7 +182,7 @@ def _judge(
     prediction = protocol.predict(predictor, sample.image)
     points = sample.points
     if region is not None:
-        prediction = within_region(prediction, region, sample.name)
+        prediction = prediction.inside(region, sample.name)
         column, row = points.astype(np.int64).T
         points = points[region[row, column] > 0]
     if not math.isfinite(prediction.count):
@@ -202,8 +191,8 @@ def _judge(
     actual: float = len(points)
     psnr = ssim = None
     if protocol.truth == "map" or map_quality != "none":
-        sigma = protocol.maps.sigma.widths(sample.points)
-        truth = make_density(sample.points, sigma, (height, width), boundary=protocol.maps.boundary).numpy()
+        sigma = protocol.sigma.sigmas(sample.points)
+        truth = make_density(sample.points, sigma, (height, width), boundary=protocol.boundary).numpy()
         if region is not None:
             truth = truth * region
         if protocol.truth == "map":

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from skt_crowd.errors import UsageError
-from skt_crowd.evaluation.cells import Prediction
-from skt_crowd.evaluation.similarity import gaussian_window, local_similarity
+from skt_crowd.inference import Prediction
+from skt_crowd.ssim import gaussian_window, local_similarity
 
 GAME_LEVELS = (0, 1, 2, 3)
 SsimWindow = Literal["gaussian", "blocks"]
+
 
 _SIDE, _SIGMA = 11, 1.5  # Wang et al. 2004
 

@@ -25,6 +25,7 @@ def write_json(path: Path, evaluation: Evaluation, context: Mapping[str, Any] | 
     summary: dict[str, Any] = {
         **(context or {}),
         "protocol": evaluation.protocol.settings(),
+        "precision": evaluation.precision,
         "images": len(evaluation.images),
         "people": sum(evaluation.actual),
         "predicted_people": sum(evaluation.predicted),

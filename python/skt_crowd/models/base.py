@@ -1,7 +1,8 @@
-"""What every crowd counter offers: a density map, a name, the layers knowledge transfer taps, and its limits."""
+"""What every model offers: a density map, a name, the layers that knowledge transfer taps, and its limits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -10,8 +11,46 @@ from torch import nn
 
 from skt_crowd.errors import UsageError
 from skt_crowd.models.rate import parse_rate, rate_label, scaled_width
-from skt_crowd.models.tiling import Tiling
-from skt_crowd.models.wiring import IMAGE, Wire
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """What a model's map owes to pixels far away.
+
+    A map is exact in tiles if every cell comes out as in the map of the whole image: the corners of a tile and
+    of its halo lie on multiples of ``alignment`` pixels (or on the image's border), each tile is computed with
+    ``halo`` pixels of its surroundings, and only its own cells are kept.
+
+    exact      whether any halo is enough
+    alignment  pixels; a multiple of every stride inside the model
+    halo       pixels on each side, a multiple of ``alignment``; 0 if no halo is enough
+    reason     why it is so, for people
+    sides      exactness also needs an image whose height and width are multiples of this
+    """
+
+    exact: bool
+    alignment: int
+    halo: int
+    reason: str
+    sides: int = 1
+
+
+IMAGE = "image"  # stands for the input where a layer would be named
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One layer and where its channels come from.
+
+    layer     module path of a convolution, a transposed convolution or a batch norm
+    inputs    the layers whose outputs it reads, concatenated in this order; ``IMAGE`` for the image
+    channels  a layer whose channels the output's are, because the two are added, multiplied or normalised;
+              None: the layer has channels of its own
+    """
+
+    layer: str
+    inputs: tuple[str, ...]
+    channels: str | None = None
 
 
 class CrowdCounter(nn.Module, ABC):

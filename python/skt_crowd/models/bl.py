@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skt_crowd.models.base import CrowdCounter
+from skt_crowd.device import in_full_precision
+from skt_crowd.models.base import CrowdCounter, Tiling
 from skt_crowd.models.initialization import initialize_kaiming, initialize_output
-from skt_crowd.models.precision import in_full_precision
 from skt_crowd.models.rate import scaled_width
-from skt_crowd.models.tiling import Tiling
 from skt_crowd.models.vgg import VGG19_TO_CONV5_4, convolutions
 
 # The paper distils BL "with the same transfer configuration of CSRNet" and says no more. Our choice: the same six

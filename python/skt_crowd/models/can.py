@@ -7,14 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skt_crowd.models.base import CrowdCounter
+from skt_crowd.device import in_full_precision
+from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
 from skt_crowd.models.csrnet import BACKEND
 from skt_crowd.models.initialization import initialize_kaiming, initialize_output
-from skt_crowd.models.precision import in_full_precision
 from skt_crowd.models.rate import scaled_width
-from skt_crowd.models.tiling import Tiling
 from skt_crowd.models.vgg import VGG16_TAPS, VGG16_TO_CONV4_3, convolutions
-from skt_crowd.models.wiring import IMAGE, Wire
 
 SCALES = (1, 2, 3, 6)  # rows and columns of the grids over which the context is averaged
 # The paper compares with CAN and does not distil it. Our choice: CSRNet's features, which CAN has too.

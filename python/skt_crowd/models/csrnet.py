@@ -5,11 +5,10 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from skt_crowd.models.base import CrowdCounter
+from skt_crowd.device import in_full_precision
+from skt_crowd.models.base import CrowdCounter, Tiling
 from skt_crowd.models.initialization import initialize_kaiming, initialize_output
-from skt_crowd.models.precision import in_full_precision
 from skt_crowd.models.rate import scaled_width
-from skt_crowd.models.tiling import Tiling
 from skt_crowd.models.vgg import VGG16_TAPS, VGG16_TO_CONV4_3, convolutions
 
 BACKEND = (512, 512, 512, 256, 128, 64)  # conv5_1 to conv5_6, dilation 2

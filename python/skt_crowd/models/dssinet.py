@@ -7,17 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skt_crowd.models.base import CrowdCounter
-from skt_crowd.models.initialization import (
-    initialize_kaiming,
-    initialize_normal,
-    initialize_rectified_output,
-)
-from skt_crowd.models.precision import in_full_precision, without_autocast
+from skt_crowd.device import in_full_precision, without_autocast
+from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
+from skt_crowd.models.initialization import initialize_kaiming, initialize_normal, initialize_rectified_output
 from skt_crowd.models.rate import scaled_width
-from skt_crowd.models.tiling import Tiling
 from skt_crowd.models.vgg import VGG16_TO_CONV4_3, convolutions
-from skt_crowd.models.wiring import IMAGE, Wire
 
 # First and last layer of each VGG block in ``frontend``, without the activation behind it.
 BLOCKS = ((0, 2), (4, 7), (9, 14), (16, 21))  # conv1_2, conv2_2, conv3_3, conv4_3

@@ -8,12 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skt_crowd.models.base import CrowdCounter
+from skt_crowd.device import in_full_precision
+from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
 from skt_crowd.models.initialization import initialize_normal, initialize_rectified_output
-from skt_crowd.models.precision import in_full_precision
 from skt_crowd.models.rate import scaled_width
-from skt_crowd.models.tiling import Tiling
-from skt_crowd.models.wiring import IMAGE, Wire
 
 STRIDE = 4
 # (width, kernel) of the four convolutions of each column; 2x2 pools follow the first two.

@@ -6,12 +6,10 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from skt_crowd.models.base import CrowdCounter
+from skt_crowd.device import in_full_precision
+from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
 from skt_crowd.models.initialization import initialize_normal, initialize_rectified_output
-from skt_crowd.models.precision import in_full_precision
 from skt_crowd.models.rate import scaled_width
-from skt_crowd.models.tiling import Tiling
-from skt_crowd.models.wiring import IMAGE, Wire
 
 KERNELS = (1, 3, 5, 7)  # the parallel branches of a module
 BRANCHES = (16, 32, 32, 16)  # width of each branch in modules 1 to 4

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from skt_crowd.errors import UsageError
 from skt_crowd.recipes.recipe import Recipe
+from skt_crowd.settings import shown, validate
 
 
 def recipe_names() -> list[str]:
@@ -58,17 +58,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     except yaml.YAMLError as error:
         raise UsageError(f"{source}: {_yaml_problem(error)}") from error
     if not isinstance(content, dict):
-        raise UsageError(f"{source}: expected sections such as model, data, training; came {_shown(content)}")
+        raise UsageError(f"{source}: expected sections such as model, data, training; came {shown(content)}")
     overridden = {_override(content, text) for text in overrides}
-    return validate_recipe(content, source, overridden)
-
-
-def validate_recipe(content: dict[str, Any], source: str, overridden: Iterable[str] = ()) -> Recipe:
-    """``Recipe`` of a nested dictionary; a mistake names ``source``, or ``--set`` where that gave the key."""
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(_first_problem(error, source, set(overridden))) from error
+    return validate(Recipe, content, source, overridden)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -80,7 +72,7 @@ def differing_keys(first: Recipe, second: Recipe) -> list[str]:
     """Dotted keys whose values differ, as ``training.steps (10 and 20)``."""
     a, b = dict(_flatten(first.model_dump())), dict(_flatten(second.model_dump()))
     return [
-        f"{key} ({_shown(a.get(key))} and {_shown(b.get(key))})"
+        f"{key} ({shown(a.get(key))} and {shown(b.get(key))})"
         for key in dict.fromkeys([*a, *b])
         if a.get(key) != b.get(key)
     ]
@@ -131,72 +123,9 @@ def _override(content: dict[str, Any], text: str) -> str:
     return key
 
 
-def _first_problem(error: ValidationError, source: str, overridden: set[str]) -> str:
-    """One of pydantic's findings as ``source: key: what was expected, what came``, and how many more."""
-    findings = error.errors(include_url=False)
-    # A misspelt key is found twice, as unknown and as missing; the first says more.
-    finding = min(findings, key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in finding["loc"])
-    where = f"--set {key}" if key in overridden else f"{source}: {key}" if key else source
-    kind, value = finding["type"], finding["input"]
-    if kind == "extra_forbidden":
-        problem = f"unknown key; {_near(key)}"
-    elif kind == "missing":
-        problem = "this key is missing"
-    elif kind == "value_error":
-        problem = str(finding["ctx"]["error"])
-    else:
-        problem = f"{finding['msg'].replace('Input should be', 'expected', 1)}, came {_shown(value)}"
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return f"{where}: {problem}{more}"
-
-
-def _near(key: str) -> str:
-    """Keys that may have been meant by an unknown one."""
-    section, _, last = key.rpartition(".")
-    known = list(_keys(Recipe))
-    siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == section]
-    close = [f"{section}.{k}" if section else k for k in difflib.get_close_matches(last, siblings, n=2)]
-    elsewhere = [k for k in known if k.rpartition(".")[2] == last]
-    if close or elsewhere:
-        return f"did you mean {' or '.join(dict.fromkeys([*close, *elsewhere]))}?"
-    return f"keys here: {', '.join(siblings)}" if siblings else "no such section"
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted key a recipe may have, sections included."""
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                yield from _keys(candidate, f"{prefix}{name}.")
-
-
 def _flatten(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in content.items():
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _shown(value: Any) -> str:
-    """A value as short text on one line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def absolute_paths(recipe: Recipe) -> Recipe:
-    """The recipe with its files as absolute paths, so that its run folder can be used from anywhere."""
-    model, data, teacher = recipe.model, recipe.data, recipe.teacher
-    if model.initial_weights is not None and model.initial_weights != "torchvision":
-        model = model.model_copy(update={"initial_weights": _absolute(model.initial_weights)})
-    if data.root is not None:
-        data = data.model_copy(update={"root": _absolute(data.root)})
-    if teacher is not None:
-        teacher = teacher.model_copy(update={"checkpoint": _absolute(teacher.checkpoint)})
-    return recipe.model_copy(update={"model": model, "data": data, "teacher": teacher})
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().resolve())

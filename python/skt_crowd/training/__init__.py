@@ -1,1 +1,1 @@
-"""Carry a recipe out: the run folder, the loop, checkpoints, the report. ``run.run_recipe`` is the way in."""
+"""Take a model through the steps of a run: optimiser, loop, checkpoints, metrics."""

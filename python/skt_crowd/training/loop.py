@@ -1,4 +1,4 @@
-"""The training loop: steps, records, evaluations and checkpoints, the same for every kind of recipe."""
+"""The training loop: steps, records, evaluations and checkpoints, the same for every objective."""
 
 from __future__ import annotations
 
@@ -6,33 +6,63 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, cast
 
 import torch
+from pydantic import Field
 from rich.console import Console
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
-from skt_crowd.data.crops import TrainingBatch, TrainingCrop
+from skt_crowd.data import TrainingBatch, TrainingCrop
+from skt_crowd.data.crops import step_batches
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation import Evaluation
-from skt_crowd.models import CrowdCounter, save_model
-from skt_crowd.recipes.recipe import Recipe
-from skt_crowd.training.averaging import average_of, weights_of
-from skt_crowd.training.batches import step_batches
-from skt_crowd.training.metrics import MetricsLog
-from skt_crowd.training.optimizer import build_optimizer, learning_rate, set_learning_rate
+from skt_crowd.models import CrowdCounter
+from skt_crowd.settings import Settings
+from skt_crowd.training.metrics_log import MetricsLog
+from skt_crowd.training.optimizer import OptimizerSettings, set_learning_rate
 from skt_crowd.training.progress import TrainingProgress
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.training.state import TrainingState
+from skt_crowd.weights import save_model
+
+
+class TrainingSettings(Settings):
+    """The length of a run, its numerics, and what it writes when."""
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=4, ge=1)
+    seed: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # auto: bfloat16 where the device computes it natively, else float32.
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool = True
+    # Processes that prepare crops (0: the training process itself).
+    workers: int = Field(default=0, ge=0)
+    # CPU threads of torch; null: torch's choice.
+    threads: int | None = Field(default=None, ge=1)
+    log_every: int = Field(default=10, ge=1)
+    evaluate_every: int = Field(default=100, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    # Decay a step of the moving average of the weights, which is what is evaluated and saved; null: none.
+    average_weights: float | None = Field(default=None, gt=0, lt=1)
+    # Selection images used while training (the final evaluation uses all); null: all.
+    evaluation_images: int | None = Field(default=None, ge=1)
 
 
 class Objective(Protocol):
     """What is minimised: ``losses`` gives ``loss`` and the named parts that are worth a curve."""
 
+    kind: str  # "train" or "distill"
+    precision: str  # of the convolutions
     student: CrowdCounter
     embeddings: nn.Module | None
+
+    def modules(self) -> list[nn.Module]:
+        """Everything that computes, to be moved to a device."""
+        ...
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]: ...
 
@@ -44,6 +74,7 @@ class TrainingLoop:
         objective: on ``device`` already; the optimiser owns its student and embeddings, nothing else.
         crops: item i is a crop, a pure function of i.
         evaluate: mean errors of a model on the selection images, or None where there are none.
+        optimizer, settings: the sections of the recipe.
         folder: where everything is written.
     """
 
@@ -52,14 +83,15 @@ class TrainingLoop:
         objective: Objective,
         crops: Dataset[TrainingCrop],
         evaluate: Callable[[CrowdCounter], Evaluation] | None,
-        recipe: Recipe,
+        optimizer: OptimizerSettings,
+        settings: TrainingSettings,
         folder: RunFolder,
         device: torch.device,
     ) -> None:
         self.objective, self.crops, self.evaluate = objective, crops, evaluate
-        self.recipe, self.folder, self.device = recipe, folder, device
-        settings = recipe.training
-        self.optimizer = build_optimizer(recipe.optimizer, objective.student, objective.embeddings)
+        self.optimizer_settings, self.settings = optimizer, settings
+        self.folder, self.device = folder, device
+        self.optimizer = optimizer.build(objective.student, objective.embeddings)
         self.average: AveragedModel | None = (
             average_of(objective.student, settings.average_weights) if settings.average_weights else None
         )
@@ -71,13 +103,13 @@ class TrainingLoop:
         Raises:
             SktError: a loss is not finite, or the disk is full; the last good checkpoint stays.
         """
-        settings, state = self.recipe.training, self.state
+        settings, state = self.settings, self.state
         before, began = state.seconds, time.perf_counter()
         label = self.objective.student.label
         with (
             MetricsLog(self.folder.metrics, self.folder.events, after_step=state.step) as log,
             TrainingProgress(
-                console, f"{self.recipe.kind} {label}", done=state.step, steps=settings.steps
+                console, f"{self.objective.kind} {label}", done=state.step, steps=settings.steps
             ) as progress,
         ):
             self.objective.student.train()
@@ -101,13 +133,13 @@ class TrainingLoop:
     def _step(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """One update; the losses before it."""
         optimizer = self.optimizer
-        rate = learning_rate(self.recipe.optimizer, self.state.step, self.recipe.training.steps)
+        rate = self.optimizer_settings.rate_at(self.state.step, self.settings.steps)
         set_learning_rate(optimizer, rate)
-        layout = torch.channels_last if self.recipe.training.channels_last else torch.contiguous_format
+        layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
         optimizer.zero_grad(set_to_none=True)
         losses = self.objective.losses(batch.to(self.device, layout))
         losses["loss"].backward()  # type: ignore[no-untyped-call]
-        clip = self.recipe.optimizer.gradient_clip
+        clip = self.optimizer_settings.gradient_clip
         if clip is not None:
             owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             losses["gradient_norm"] = nn.utils.clip_grad_norm_(owned, clip)
@@ -118,7 +150,7 @@ class TrainingLoop:
 
     def _report(self, log: MetricsLog, progress: TrainingProgress) -> None:
         means = self._require_finite()
-        rate = learning_rate(self.recipe.optimizer, self.state.step - 1, self.recipe.training.steps)
+        rate = self.optimizer_settings.rate_at(self.state.step - 1, self.settings.steps)
         log.write("train", self.state.step, **means, learning_rate=rate)
         log.chart("speed/steps_per_second", progress.rate(), self.state.step)
         progress.losses(means)
@@ -140,7 +172,7 @@ class TrainingLoop:
 
     def _save(self, path: Path) -> None:
         model = weights_of(self.objective.student, self.average)
-        save_model(path, model, {"step": str(self.state.step), "recipe_kind": self.recipe.kind})
+        save_model(path, model, {"step": str(self.state.step), "recipe_kind": self.objective.kind})
 
     def _require_finite(self) -> dict[str, float]:
         """Mean losses since the last record; one that is not finite stops the run before it is saved."""
@@ -155,3 +187,26 @@ class TrainingLoop:
             f"up to {self.state.step} ({shown}); {kept}; "
             "a lower optimizer.learning_rate or optimizer.gradient_clip helps"
         )
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel:
+    """A running average ``a <- d a + (1 - d) w`` with d = min(decay, (1 + n) / (10 + n)) at update n.
+
+    The smaller d at the beginning keeps the random start of the weights out of the average.
+    Call ``update_parameters(model)`` after each step; the averaged model is ``.module``.
+    """
+
+    def blend(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        n = int(updates)
+        return averaged.lerp(current, 1.0 - min(decay, (1 + n) / (10 + n)))
+
+    average = AveragedModel(model, avg_fn=blend)  # buffers are copied, not averaged
+    average.requires_grad_(False)
+    return average
+
+
+def weights_of(model: CrowdCounter, average: AveragedModel | None) -> CrowdCounter:
+    """The counter to evaluate and to save: the average where there is one."""
+    if average is None:
+        return model
+    return cast(CrowdCounter, average.module)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from skt_crowd.errors import UsageError
 from skt_crowd.files import require_unused, write_text
-from skt_crowd.recipes.recipe import Recipe
-from skt_crowd.recipes.recipe_file import differing_keys, dump_recipe, load_recipe
 
 
 class RunFolder:
@@ -41,24 +39,15 @@ class RunFolder:
         self.report = self.path / "report.md"
 
     @classmethod
-    def create(cls, path: str | Path, recipe: Recipe) -> RunFolder:
-        """A new run. Refuses a folder that holds anything, so that no run overwrites another."""
+    def create(cls, path: str | Path, recipe: str) -> RunFolder:
+        """A new run with its recipe as YAML.
+
+        Raises:
+            UsageError: the folder holds anything; no run overwrites another.
+        """
         folder = cls(path)
         require_unused(folder.path, "give another, or --resume to continue a run")
-        write_text(folder.recipe, dump_recipe(recipe))
-        return folder
-
-    @classmethod
-    def reopen(cls, path: str | Path, recipe: Recipe) -> RunFolder:
-        """A run to continue. Refuses one whose recipe differs, naming the keys."""
-        folder = cls.open(path)
-        differing = differing_keys(load_recipe(folder.recipe), recipe)
-        if differing:
-            raise UsageError(
-                f"{folder.recipe}: --resume needs the recipe of the run; these keys differ (run and now): "
-                + ", ".join(differing)
-                + "; another output folder starts anew"
-            )
+        write_text(folder.recipe, recipe)
         return folder
 
     @classmethod

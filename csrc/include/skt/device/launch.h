@@ -33,8 +33,9 @@ inline cudaStream_t current_stream(int32_t device) {
   using Function = int32_t (*)(int32_t, void**);
   static const Function function = [] {
     constexpr const char* kName = "aoti_torch_get_current_cuda_stream";
-    void* torch_cuda = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);  // torch has loaded it, under any path
-    void* found = torch_cuda != nullptr ? dlsym(torch_cuda, kName) : dlsym(RTLD_DEFAULT, kName);
+    // By the name of the library: what torch has loaded is not visible to dlsym(RTLD_DEFAULT).
+    void* torch_cuda = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+    void* found = torch_cuda == nullptr ? nullptr : dlsym(torch_cuda, kName);
     if (found == nullptr) fail("skt_ext: this torch has no ", kName, ", which CUDA kernels need: is it built with CUDA?");
     return reinterpret_cast<Function>(found);
   }();

@@ -1,0 +1,5 @@
+"""Density maps on disk for other programs, and contact sheets of them."""
+
+from skt_crowd.data.prepare.maps import PreparedImage, PreparedMaps, prepare_density_maps, read_prepared_map
+
+__all__ = ["PreparedImage", "PreparedMaps", "prepare_density_maps", "read_prepared_map"]

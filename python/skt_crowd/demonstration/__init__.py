@@ -1,1 +1,0 @@
-"""What the transfer is worth, shown on drawn crowds: many runs, one table, no data needed."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the losses of skt_ext: what is timed, against what, and how it is written."""
