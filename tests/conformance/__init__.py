@@ -1,0 +1,1 @@
+"""One suite of tests for every operator and every backend; see README.md."""
