@@ -43,7 +43,7 @@ $(BIN)/ruff $(BIN)/clang-format $(BIN)/typos $(BIN)/mypy:  # tools need no rebui
 	$(MAKE) $(INSTALLED)
 
 docs: $(INSTALLED)  ## the documentation site, in site/ (open site/index.html)
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 wheel: $(INSTALLED)  ## one abi3 wheel for every Python and torch, in dist/
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
