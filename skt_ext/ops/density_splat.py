@@ -1,6 +1,7 @@
 """Density maps of truncated Gaussians: D = sum over people and their kernels of exp(-|x - p|^2 / (2 sigma^2)) / Z."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -95,21 +96,8 @@ def sum_blocks(maps: Tensor, stride: int) -> Tensor:
 
 
 def fake(
-    points: Tensor,
-    sigma: Tensor,
-    offsets: Tensor,
-    height: int,
-    width: int,
-    stride: int,
-    truncate: float,
-    conserve: bool,
-    subpixel: bool,
-    roi: Tensor | None,
+    points: Tensor, sigma: Tensor, offsets: Tensor, height: int, width: int, stride: int, *options: Any
 ) -> Tensor:
-    return empty_maps(points, offsets, height, width, stride)
-
-
-def empty_maps(points: Tensor, offsets: Tensor, height: int, width: int, stride: int) -> Tensor:
     cells = (offsets.shape[0] - 1, -(-height // stride), -(-width // stride))
     return points.new_empty(cells, dtype=torch.float32)
 
