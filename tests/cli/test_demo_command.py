@@ -19,9 +19,7 @@ TINY = [
 ]
 
 
-def test_a_demonstration_ends_in_a_table_and_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_demonstration_ends_in_a_table_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "TEST_IMAGES", 5)
     monkeypatch.setattr(demo, "SEEDS", (0,))
     monkeypatch.setenv("COLUMNS", "120")
@@ -63,7 +61,7 @@ def test_a_quick_look_compares_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     ended = skt("demo", "--quick", "--output", output, "--threads", 1, *settings)
     assert ended.code == 0, ended.err
     outcomes = json.loads((output / "results.json").read_text())["outcomes"]
-    assert [outcome["name"] for outcome in outcomes] == ["teacher", demo.EVERYTHING.name]
+    assert [outcome["name"] for outcome in outcomes] == ["teacher", demo.DISTILLED.name]
     report = (output / "report.md").read_text()
     assert "skt demo` without `--quick` compares" in report
     assert demo.NO_TRANSFER.name not in report.lower()

@@ -56,11 +56,12 @@ DEFAULT_BUDGET = 2.0
 def budget_bytes(gibibytes: float) -> int:
     """``--memory-budget`` in bytes.
 
-    >>> budget_bytes(0.5)
-    536870912
-
     Raises:
         UsageError: not a positive number.
+
+    Example:
+        >>> budget_bytes(0.5)
+        536870912
     """
     if not 0 < gibibytes < float("inf"):
         raise UsageError(f"--memory-budget: expected a positive number of GiB, got {gibibytes}")

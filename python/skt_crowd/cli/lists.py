@@ -1,4 +1,4 @@
-"""``skt recipes`` and ``skt protocols``: what there is to choose from."""
+"""``skt recipes`` and ``skt protocols``: the choices there are."""
 
 from __future__ import annotations
 

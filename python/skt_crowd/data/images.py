@@ -93,7 +93,7 @@ def read_region(path: Path | str) -> np.ndarray:
 
 
 def normalize_image(image: np.ndarray) -> torch.Tensor:
-    """(image / 255 - ImageNet mean) / ImageNet standard deviation, for each channel: what models here expect.
+    """(image / 255 - mean) / standard deviation of ImageNet for each channel: the input that our models expect.
 
     Args:
         image: (H, W, 3) uint8 RGB.

@@ -1,4 +1,4 @@
-"""A forward pass that goes through every operator and computes nothing, however large the image."""
+"""A forward pass that calls every operator and computes nothing, however large the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Count the people in images by a protocol and compare them with the annotation."""
+"""Count the people in images by a protocol and compare the counts with the annotation."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ MapQuality = Literal["none", "cells", "pixels"]
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The count of one image and how it compares.
+    """The count of one image beside its annotation.
 
     Attributes:
         predicted: the sum of the map, inside the region of interest where there is one.
@@ -133,12 +133,12 @@ def evaluate(
         indices: which samples, in which order.
         device: where the images go.
         precision: "float32", "bfloat16" or "auto".
-        protocol: how images are sized and cut, and what is true; see ``PROTOCOLS``.
+        protocol: how images are sized and cut, and what counts are compared with; see ``PROTOCOLS``.
         memory_budget: bytes above the weights that counting one image may take.
         region: (H, W) bool for all images, a region of interest: only people inside it count, and each
             cell of the map counts with the share of its area inside. None: the samples' own, where they have one.
         map_quality: PSNR and SSIM against the map made of the points, on the cells of the model's output, or
-            on the image's pixels with the prediction enlarged bilinearly, as CSRNet's authors do; "none": not.
+            on the image's pixels with the prediction enlarged bilinearly, as CSRNet's authors do; "none": neither.
         on_image: called with each result as it comes, for a progress bar or a log.
 
     Raises:
@@ -158,10 +158,10 @@ def evaluate(
 
 
 def require_map_quality(name: str) -> MapQuality:
-    """A word for ``map_quality``, checked.
+    """A value for ``map_quality``, checked.
 
     Raises:
-        UsageError: another word.
+        UsageError: another value.
     """
     if name not in get_args(MapQuality):
         raise UsageError(f"map quality: expected {', '.join(get_args(MapQuality))}, got {name!r}")

@@ -21,11 +21,11 @@ from skt_crowd.models import CrowdModel
 
 @dataclass(frozen=True, eq=False)
 class CountResult:
-    """What a model saw in one image file."""
+    """The count and the density map of one image file."""
 
     path: Path
     count: float  # sum of the density map; a model without output activation may come out slightly below zero
-    height: int  # of the image as it is shown, after EXIF rotation
+    height: int  # of the image as viewers show it, after EXIF rotation
     width: int
     seconds: float  # from decoded pixels to the density map; reading the file is not included
     density: np.ndarray  # (ceil(H / stride), ceil(W / stride)) float32, people per cell
@@ -35,7 +35,7 @@ class CountResult:
 
     @property
     def people(self) -> int:
-        """The count as a person would say it: a whole number, never negative."""
+        """The count as a whole number, never negative."""
         return max(0, round(self.count))
 
 
@@ -98,10 +98,11 @@ def count_image(
 def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | None = None) -> str:
     """``context`` (model, device ...) and one object per image: path, count, people, height, width, ...
 
-    >>> import numpy as np
-    >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
-    >>> json.loads(counts_as_json([result]))["images"][0]["people"]
-    3
+    Example:
+        >>> import numpy as np
+        >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
+        >>> json.loads(counts_as_json([result]))["images"][0]["people"]
+        3
     """
     images = [
         {
@@ -125,7 +126,7 @@ def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | 
 def write_counts(
     path: Path, results: Sequence[CountResult], context: Mapping[str, Any] | None = None
 ) -> None:
-    """Write :func:`counts_as_json` to a file. Atomic.
+    """Write ``counts_as_json`` to a file. Atomic.
 
     Raises:
         SktError: the file cannot be written.

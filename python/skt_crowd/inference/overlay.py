@@ -32,7 +32,7 @@ def colour_of(level: np.ndarray) -> np.ndarray:
 
 
 def heat_overlay(image: np.ndarray, density: np.ndarray, stride: int, scale: float) -> np.ndarray:
-    """The photograph with the density map glowing through it: the denser, the brighter and the more opaque.
+    """The photograph with the density map glowing through it: the denser, the brighter and more opaque.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
@@ -74,14 +74,14 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
 def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
-    """The photograph with heat over it and a bar below that says how many people and what the colours mean.
+    """The photograph with heat over it and a bar below with the count and the meaning of the colours.
 
     Nothing is written over the photograph, so nobody in it is hidden. Any size from 1x1: small images are
     enlarged.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB, the pixels that were counted.
-        result: of :func:`~skt_crowd.deployment.counting.count_image`.
+        result: of ``count_image``.
 
     Raises:
         UsageError: an image of another size than the one counted.
@@ -104,10 +104,10 @@ def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
 
 
 def save_overlay(path: Path, image: np.ndarray, result: CountResult) -> None:
-    """Write :func:`draw_overlay` as PNG or JPEG, as the file's suffix says. Atomic.
+    """Write ``draw_overlay`` as PNG or JPEG, as the file's suffix says. Atomic.
 
     Raises:
-        UsageError: another suffix, or an image of another size than the one counted.
+        UsageError: the suffix is neither, or an image of another size than the one counted.
         SktError: the file cannot be written.
     """
     path = Path(path)

@@ -23,11 +23,12 @@ class BL(CrowdModel):
     VGG-19 without its last pool gives stride 16; its features are enlarged to stride 8 before the regression.
     The output is an absolute value: no cell is negative.
 
-    >>> model = BL("1/4")
-    >>> sum(p.numel() for p in model.parameters())
-    1345169
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 3, 4])
+    Example:
+        >>> model = BL("1/4")
+        >>> sum(p.numel() for p in model.parameters())
+        1345169
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     name = "bl"

@@ -25,9 +25,10 @@ class CAN(CrowdModel):
     Its back end is CSRNet's with batch norm: training needs more than one cell in a batch. Module names are
     those of published CAN weights.
 
-    >>> model = CAN("1/4").eval()
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 3, 4])
+    Example:
+        >>> model = CAN("1/4").eval()
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     name = "can"
@@ -77,7 +78,7 @@ class CAN(CrowdModel):
 class Context(nn.Module):
     """A weighted mean of averages over grids of 1, 4, 9 and 36 fields, beside the feature itself.
 
-    The weight of a scale at a pixel grows out of the contrast between the feature and that scale's average
+    The weight of a scale at a pixel is computed from the contrast between the feature and that scale's average
     (eq. 2 to 5 of the CAN paper). One network makes the weights of all scales.
     """
 

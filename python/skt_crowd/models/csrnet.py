@@ -22,11 +22,12 @@ class CSRNet(CrowdModel):
     ceil(W / 8))``. The output has no activation: a cell may be slightly negative. Module names are those of
     published CSRNet weights.
 
-    >>> model = CSRNet("1/4")
-    >>> sum(p.numel() for p in model.parameters())
-    1017681
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 3, 4])
+    Example:
+        >>> model = CSRNet("1/4")
+        >>> sum(p.numel() for p in model.parameters())
+        1017681
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     name = "csrnet"

@@ -27,9 +27,10 @@ class DSSINet(CrowdModel):
 
     The output has the image's size and is never negative.
 
-    >>> model = DSSINet("1/16")
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 17, 30])
+    Example:
+        >>> model = DSSINet("1/16")
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 17, 30])
     """
 
     name = "dssinet"
@@ -138,7 +139,7 @@ class DSSINet(CrowdModel):
 class SameConv2d(nn.Conv2d):
     """A convolution that keeps the size.
 
-    A class of its own, as in the authors' program: a counter of operations that knows ``nn.Conv2d`` by its exact
+    A class of its own, as in the authors' program: a tool that counts operations and knows ``nn.Conv2d`` by its exact
     type, such as the one behind the SKT paper's tables, does not see these.
     """
 

@@ -40,9 +40,10 @@ class MCNN(CrowdModel):
     channel from 0 to 255, resized (bilinear) so that its sides are multiples of 4, rounding down. The map is
     brought back to cells of 4 x 4 pixels of the image; that keeps its sum. Its cells are never negative.
 
-    >>> model = MCNN()
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 5, 8])
+    Example:
+        >>> model = MCNN()
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 5, 8])
     """
 
     name = "mcnn"

@@ -24,11 +24,12 @@ class SANet(CrowdModel):
     convolution but the last is instance-normalised, without learned factors. The output has the image's
     size and is never negative.
 
-    >>> model = SANet("1/4")
-    >>> sum(p.numel() for p in model.parameters())
-    57885
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 17, 30])
+    Example:
+        >>> model = SANet("1/4")
+        >>> sum(p.numel() for p in model.parameters())
+        57885
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 17, 30])
     """
 
     name = "sanet"

@@ -28,7 +28,7 @@ class TransferSettings(Settings):
 
 
 class Distiller:
-    """Runs teacher and student on one batch and compares them.
+    """Run teacher and student on one batch and compare them.
 
     The teacher is in evaluation mode, without gradients and unchanged; it is no part of the optimiser. The
     1x1 embeddings (eq. 2) belong to the distiller, so the student has nothing to remove when it is deployed.

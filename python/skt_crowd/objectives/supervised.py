@@ -27,9 +27,10 @@ def cell_count_loss(predicted: Tensor, target: Tensor, cells: int, *, reduction:
         cells: side of a square in cells; squares at the right and bottom border may be cut.
         reduction: ``"sum"`` over images or ``"batchmean"``.
 
-    >>> import torch
-    >>> cell_count_loss(torch.ones(1, 1, 2, 3), torch.zeros(1, 1, 2, 3), 2)
-    tensor(6.)
+    Example:
+        >>> import torch
+        >>> cell_count_loss(torch.ones(1, 1, 2, 3), torch.zeros(1, 1, 2, 3), 2)
+        tensor(6.)
     """
     difference = predicted.float() - target.float()  # (N, 1, H, W)
     counts = F.avg_pool2d(

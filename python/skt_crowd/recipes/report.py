@@ -1,4 +1,4 @@
-"""The report of a run: what came out, how it was made, and figures of it, as Markdown beside them."""
+"""The report of a run as Markdown: its results, its figures, and how it was made."""
 
 from __future__ import annotations
 
@@ -52,10 +52,11 @@ def write_report(folder: RunFolder) -> Path:
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table.
 
-    >>> print(table(["a", "b"], [[1, 2]]))
-    | a | b |
-    |---|---|
-    | 1 | 2 |
+    Example:
+        >>> print(table(["a", "b"], [[1, 2]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
     """
     lines = [head, *rows]
     body = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]

@@ -28,8 +28,8 @@ from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.weights import load_model
 
 NOT_LOSSES = ("kind", "step", "learning_rate", "gradient_norm")
-LEVELS = 3  # features that are drawn
-# What the paper calls CSRNet's; features of other models go by their module's path.
+LEVELS = 3  # features that are shown
+# The paper's names for those of CSRNet; features of other models are named by their module paths.
 PAPER_NAMES = {"frontend.11": "conv3_1", "frontend.18": "conv4_1", "backend.1": "conv5_1"}
 
 
@@ -43,7 +43,7 @@ class ReportFigure:
 
 
 def draw_figures(folder: RunFolder, recipe: Recipe) -> tuple[list[ReportFigure], list[str]]:
-    """Every figure the run has the data for, and for the others the reason why not."""
+    """Draw every figure that the run has the data for; for each of the others, say why it is missing."""
     figures = [_draw_losses(folder)]
     missing: list[str] = []
     if not folder.predictions.is_file():
@@ -106,7 +106,7 @@ def _draw_counts(folder: RunFolder) -> ReportFigure:
         [float(row["actual"]) for row in rows],
         "selection images",
     )
-    return ReportFigure("Counts", "counts.png", "Predicted against annotated people, one dot an image.")
+    return ReportFigure("Counts", "counts.png", "Predicted against annotated people, one dot per image.")
 
 
 def _draw_maps(
@@ -123,7 +123,7 @@ def _draw_maps(
     return ReportFigure(
         "Density maps",
         "maps.png",
-        "Each map with its sum, the number of people it says (Fig. 2 of the paper).",
+        "The title of each map gives its sum, the predicted number of people (Fig. 2 of the paper).",
     )
 
 

@@ -38,7 +38,7 @@ def run_recipe(
 
     Raises:
         UsageError: the output folder is not empty (without ``resume``), or is of another recipe (with it).
-        SktError: data, a checkpoint or the disk is at fault.
+        SktError: the data, a checkpoint or the disk cannot be used.
     """
     console = console or Console()
     recipe = recipe.with_absolute_paths()
@@ -114,7 +114,7 @@ def _build_objective(recipe: Recipe, precision: str) -> Objective:
 
 
 def _record_environment(folder: RunFolder, resumed_at: int | None) -> None:
-    """Write what the run runs on; a continuation is added, since it may be another machine."""
+    """Record the machine and the software; a continuation is added, since it may run elsewhere."""
     now = describe_environment()
     if resumed_at is not None and folder.environment.is_file():
         first = json.loads(folder.environment.read_text(encoding="utf-8"))

@@ -22,12 +22,13 @@ RATE = "skt_crowd.channel_preservation_rate"
 def save_model(path: Path, model: CrowdModel, metadata: Mapping[str, str] | None = None) -> None:
     """Write a model as safetensors: weights, architecture, rate, and ``metadata`` (text only). Atomic.
 
-    >>> model = build_model("csrnet", "1/4")
-    >>> save_model(Path("student.safetensors"), model, {"trained on": "Part A"})  # doctest: +SKIP
-
     Raises:
         UsageError: a metadata key or value that is not text, or a key that belongs to this file format.
         SktError: the file cannot be written; an older one is left as it was.
+
+    Example:
+        >>> model = build_model("csrnet", "1/4")
+        >>> save_model(Path("student.safetensors"), model, {"trained on": "Part A"})  # doctest: +SKIP
     """
     own = {ARCHITECTURE: model.name, RATE: repr(model.channel_preservation_rate)}
     extra = dict(metadata or {})
@@ -48,8 +49,8 @@ def save_model(path: Path, model: CrowdModel, metadata: Mapping[str, str] | None
 def load_model(path: Path) -> CrowdModel:
     """The model in a file, float32, on the CPU, in evaluation mode.
 
-    Reads files of :func:`save_model`, and weights that others published (safetensors, HDF5, ``.pth``,
-    ``.pth.tar``), which are known by their names and shapes: CSRNet and SKT's teachers, SKT's students with and
+    Reads files of ``save_model``, and weights that others published (safetensors, HDF5, ``.pth``,
+    ``.pth.tar``), which are recognised by their names and shapes: CSRNet and SKT's teachers, SKT's students with and
     without embeddings, BL, CAN, DSSINet and MCNN. ``module.`` prefixes and a ``{"state_dict": ...}`` wrapper are
     fine. Pickled code is never run.
 
@@ -72,7 +73,7 @@ def load_model(path: Path) -> CrowdModel:
 
 
 def _with_batch_counts(weights: Mapping[str, torch.Tensor], model: CrowdModel) -> dict[str, torch.Tensor]:
-    """Batch norms of old checkpoints do not say how many batches they saw; nothing depends on it."""
+    """Add the number of batches seen, which batch norms of old checkpoints lack; nothing depends on it."""
     counts = {
         name: tensor for name, tensor in model.state_dict().items() if name.endswith(".num_batches_tracked")
     }

@@ -22,9 +22,10 @@ def inherit_filters(student: CrowdModel, teacher: CrowdModel) -> None:
     Raises:
         UsageError: another architecture, or a student wider than the teacher.
 
-    >>> from skt_crowd.models import build_model
-    >>> teacher, student = build_model("csrnet", "1/8"), build_model("csrnet", "1/16")
-    >>> inherit_filters(student, teacher)
+    Example:
+        >>> from skt_crowd.models import build_model
+        >>> teacher, student = build_model("csrnet", "1/8"), build_model("csrnet", "1/16")
+        >>> inherit_filters(student, teacher)
     """
     if student.name != teacher.name or student.channel_preservation_rate > teacher.channel_preservation_rate:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Tell whose weights a file holds, and of which width, from its names and shapes."""
+"""Recognise whose weights a file holds, and of which width, by names and shapes."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -10,7 +10,7 @@ from skt_crowd.models import available_models, build_model
 from skt_crowd.models.rate import scaled_width
 from skt_crowd.weights.key_maps import BAYESIAN_LOSS, DSSINET, MCNN, SKT_STUDENT, KeyMap
 
-# Published CSRNet, CAN and SKT teachers call their layers as the models here do.
+# Published CSRNet, CAN and SKT teachers use the same names as the models here.
 KEY_MAPS = (
     *(KeyMap("skt_crowd", name) for name in available_models()),
     BAYESIAN_LOSS,
@@ -25,7 +25,7 @@ LARGEST_DENOMINATOR = 64
 
 
 def recognize(weights: Mapping[str, torch.Tensor], origin: str) -> KeyMap:
-    """The names that fit those of ``weights`` best.
+    """The key map whose names fit those of ``weights`` best.
 
     Raises:
         SktError: no model has even half of the names; ``origin`` says where the weights are from.
@@ -45,7 +45,7 @@ def find_rate(model: str, weights: Mapping[str, torch.Tensor], origin: str) -> f
     """The channel preservation rate with the smallest denominator that gives every width in ``weights``.
 
     Args:
-        model: a name of :func:`~skt_crowd.models.available_models`.
+        model: a name of ``available_models``.
         weights: under our names.
         origin: where they are from, for messages.
 

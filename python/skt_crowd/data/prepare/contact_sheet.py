@@ -24,7 +24,7 @@ _OUTSIDE_ROI = (58, 58, 64)
 _DIMMED = 0.3  # brightness of the photograph outside the region of interest
 
 _FULL_PERCENTILE = 99.5  # of the populated pixels: one crowded corner must not leave the rest dark
-_KEY = "skt_prepare"  # text in the PNG that says what it shows
+_KEY = "skt_prepare"  # the PNG's text entry that says what it shows
 
 
 class SheetImage(NamedTuple):
@@ -35,7 +35,7 @@ class SheetImage(NamedTuple):
     density: np.ndarray  # (H, W) float32, people per pixel
     roi: np.ndarray | None  # (H, W) bool, True where people are counted
     people: int
-    warnings: Sequence[str]  # few words each, shown in a colour that is seen
+    warnings: Sequence[str]  # a few words each, shown in a warning colour
 
 
 class SheetLayout(NamedTuple):
@@ -89,7 +89,7 @@ def draw_page(images: Sequence[SheetImage], layout: SheetLayout, title: str, sub
 
 
 def save_page(path: Path, page: Image.Image, key: str) -> None:
-    """Write a page as PNG with a key of what it shows. Atomic.
+    """Write a page as PNG, with a key that identifies what it shows. Atomic.
 
     Raises:
         SktError: the file cannot be written.
@@ -104,7 +104,7 @@ def save_page(path: Path, page: Image.Image, key: str) -> None:
 
 
 def page_key(path: Path) -> str | None:
-    """The key of a page on disk; None where there is no such page or it is not whole."""
+    """The key of a page on disk; None where there is no such page or the file is damaged."""
     try:
         with Image.open(path, formats=("PNG",)) as page:
             key = page.info.get(_KEY)

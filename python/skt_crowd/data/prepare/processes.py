@@ -1,4 +1,4 @@
-"""Work on one shared value in several processes."""
+"""Run tasks on one shared value in several processes."""
 
 import multiprocessing
 import os
@@ -20,10 +20,10 @@ Result = TypeVar("Result")
 
 
 class Processes(Generic[Shared]):
-    """Runs tasks, each ``task(shared)``, in order of their results; with one worker, in this process.
+    """Runs tasks ``task(shared)`` and yields their results in order; with one worker, in this process.
 
     The shared value is sent to each worker once, tasks one by one, so they should be small. Workers compute
-    with one thread each, leave an interrupt to this process, and end when it ends, however it ends.
+    with one thread each, ignore interrupts, which this process handles, and end when it ends, however it ends.
 
     Args:
         workers: at least 1.

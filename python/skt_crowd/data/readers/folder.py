@@ -32,7 +32,7 @@ class ImageFolder(AnnotatedImages):
 
     Coordinates are pixels from the top left corner of the image **as viewers and annotation tools show
     it**, that is after its EXIF rotation. Points outside the image are dropped and counted. An image that
-    no points file speaks of is an error: whether it is empty or was never annotated can't be told.
+    no points file mentions is an error: whether it is empty or was never annotated cannot be told.
 
     Args:
         root: the folder; or a folder holding one folder for each split, ``root/train``, ``root/test`` ...
@@ -71,7 +71,7 @@ def _split_folder(root: Path, split: str) -> Path:
 
 
 def _shared_points(shared: Path, images: dict[str, Path]) -> dict[str, np.ndarray]:
-    """Points by name from one file for all images, which must be the only one and speak of each of them."""
+    """Points by name from one file for all images, which must be the only one and mention each of them."""
     beside = [path for name, path in _annotations_beside(shared.parent).items() if name in images]
     if beside:
         raise SktError(

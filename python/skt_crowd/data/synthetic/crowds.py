@@ -14,7 +14,7 @@ MINIMUM_SIDE = 32
 
 
 def render_crowd(seed: int, size: tuple[int, int] = (128, 128), *, people: int | None = None) -> CrowdSample:
-    """Draw a crowd: a pure function of its arguments.
+    """Render a crowd: a pure function of its arguments.
 
     People stand on flat ground seen from above, larger towards the bottom, and hide those behind them; every
     head is visible at least in part, and its centre is the annotated point. One light shades them and casts
@@ -24,7 +24,7 @@ def render_crowd(seed: int, size: tuple[int, int] = (128, 128), *, people: int |
     Args:
         seed: at least 0.
         size: (H, W) of the image, each side at least 32.
-        people: exactly how many, 0 or more; None: drawn from the seed, 0 to about one for each 300 pixels.
+        people: exactly how many, 0 or more; None: chosen by the seed, from 0 to about one per 300 pixels.
 
     Raises:
         UsageError: an argument out of range, or more people than there is room for.
