@@ -19,7 +19,7 @@ import torch
 from harness import Timing, report, time_alternately
 from torch import Tensor, nn
 
-from skt_crowd.device import autocast_for, resolve_precision
+from skt_crowd.device import has_native_bfloat16
 from skt_crowd.models import FeatureTaps, build_model
 from skt_ext import reference
 from skt_ext.losses import StructuredKnowledgeTransfer
@@ -75,13 +75,41 @@ class EagerStep(Step):
 class OurStep(Step):
     """What ``skt distill`` runs."""
 
-    def __init__(self, *parts: object, precision: str) -> None:
+    def __init__(self, *parts: object, precision: torch.dtype = torch.float32) -> None:
         super().__init__(*parts)  # type: ignore[arg-type]
         self.precision = precision
 
+    def autocast(self) -> torch.autocast:
+        half = self.precision != torch.float32
+        return torch.autocast(self.image.device.type, dtype=self.precision if half else None, enabled=half)
+
     def losses(self) -> Tensor:
-        with autocast_for(self.precision, torch.device("cpu")):
+        with self.autocast():
             return super().losses()
+
+
+def both_steps(height: int, width: int, batch: int, device: torch.device) -> tuple[EagerStep, OurStep]:
+    """The two ways, in float32, with equal weights and the same images."""
+    torch.manual_seed(0)
+    teacher = build_model("csrnet", 1.0).eval().requires_grad_(False)
+    student = build_model("csrnet", 0.25).train()
+    transfer = StructuredKnowledgeTransfer(
+        student.tap_channels(PROFILE), teacher.tap_channels(PROFILE), profile=PROFILE, weights=WEIGHTS
+    )
+    parts = [module.to(device) for module in (teacher, student, transfer)]
+    image = torch.randn(batch, 3, height, width).to(device)
+    with torch.no_grad():
+        target = student(image).abs()
+    eager = EagerStep(*copy.deepcopy(parts), image, target)
+    fast = [module.to(memory_format=torch.channels_last) for module in parts]
+    return eager, OurStep(*fast, image.to(memory_format=torch.channels_last), target)
+
+
+def disagreement(eager: EagerStep, ours: OurStep) -> tuple[float, float]:
+    """Relative differences of the loss and of the student's gradient."""
+    loss = abs(float(ours()) / float(eager()) - 1)
+    expected = gradients(eager)
+    return loss, float((gradients(ours) - expected).norm() / expected.norm())
 
 
 def gradients(step: Step) -> Tensor:
@@ -103,11 +131,11 @@ def profile_parts(step: OurStep, rounds: int) -> dict[str, Timing]:
 
     @torch.no_grad()
     def teacher_only() -> None:
-        with autocast_for(step.precision, torch.device("cpu")):
+        with step.autocast():
             step.teacher(step.image)
 
     def student_only() -> None:
-        with autocast_for(step.precision, torch.device("cpu")):
+        with step.autocast():
             output = step.student(step.image)
         output.float().square().sum().backward()
 
@@ -126,34 +154,16 @@ def main() -> None:
     arguments = parser.parse_args()
     height, width = arguments.size
 
-    torch.manual_seed(0)
-    teacher = build_model("csrnet", 1.0).eval().requires_grad_(False)
-    student = build_model("csrnet", 0.25).train()
-    transfer = StructuredKnowledgeTransfer(
-        student.tap_channels(PROFILE), teacher.tap_channels(PROFILE), profile=PROFILE, weights=WEIGHTS
-    )
-    image = torch.randn(1, 3, height, width)
-    with torch.no_grad():
-        target = student(image).abs()
-
-    eager = EagerStep(*copy.deepcopy((teacher, student, transfer)), image, target)
-    precision = resolve_precision("auto", torch.device("cpu"))
-    fast_parts = [
-        m.to(memory_format=torch.channels_last) for m in copy.deepcopy((teacher, student, transfer))
-    ]
-    fast_image = image.to(memory_format=torch.channels_last)
-    float32 = OurStep(*fast_parts, fast_image, target, precision="float32")
-
-    loss_error = abs(float(float32()) / float(eager()) - 1)
-    expected = gradients(eager)
-    gradient_error = float((gradients(float32) - expected).norm() / expected.norm())
+    eager, float32 = both_steps(height, width, 1, torch.device("cpu"))
+    loss_error, gradient_error = disagreement(eager, float32)
     print(f"float32, relative to eager: loss {loss_error:.1e}, student gradient {gradient_error:.1e}")
     if max(loss_error, gradient_error) > 1e-3:
         raise SystemExit("the two steps do not agree: not timed")
 
     candidates = {"eager, as released (float32)": eager, "skt_ext (float32)": float32}
-    if precision != "float32":
-        candidates[f"skt_ext ({precision})"] = OurStep(*fast_parts, fast_image, target, precision=precision)
+    if has_native_bfloat16(torch.device("cpu")):
+        parts = float32.teacher, float32.student, float32.transfer, float32.image, float32.target
+        candidates["skt_ext (bfloat16)"] = OurStep(*parts, precision=torch.bfloat16)
     timings = time_alternately(candidates, rounds=arguments.rounds)
     timings |= profile_parts(list(candidates.values())[-1], arguments.rounds)
     report(

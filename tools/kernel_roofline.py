@@ -84,20 +84,9 @@ RELEASED_PROFILE = ((64, 1), (64, 2), (128, 4), (256, 8), (512, 8), (256, 8))
 
 
 def cosine_loss(x: Feature) -> Work:
-    """One pass: both features read, the gradient written; one partial sum a block is left out."""
+    """With the gradient, in one pass: both features read, it written; one partial sum per block is left out."""
     moved = 3 * x.bytes
     return Work(moved, moved, x.pixels * x.channels * (3 * 2 + 3))
-
-
-def cosine_distance_forward(x: Feature) -> Work:
-    """Both features read; the distance and three statistics of every pixel written."""
-    least = 2 * x.bytes + 4 * x.pixels
-    return Work(least + 3 * 4 * x.pixels, least, x.pixels * x.channels * 3 * 2)
-
-
-def cosine_distance_backward(x: Feature) -> Work:
-    """Both features, statistics and the upstream gradient read; the gradient written."""
-    return Work(3 * x.bytes + 4 * 4 * x.pixels, 3 * x.bytes + 4 * x.pixels, x.pixels * x.channels * 3)
 
 
 def rescale(x: Feature) -> Work:
@@ -127,14 +116,19 @@ def pool_and_pack(x: Feature) -> Work:
     return Work(least + 2 * 4 * x.cells, least, x.pixels * x.channels)
 
 
+def pool_and_pack_backward(x: Feature) -> Work:
+    """Gradient, maxima and offsets of the cells read; the feature's gradient written."""
+    least = x.bytes + 9 * x.cells
+    return Work(least, least, x.pixels * x.channels)
+
+
 OF_EACH_FEATURE: dict[str, Callable[[Feature], Work]] = {
-    "cosine_loss, gradient included": cosine_loss,
-    "cosine_distance": cosine_distance_forward,
-    "cosine_distance_backward": cosine_distance_backward,
+    "cosine_loss": cosine_loss,
     "rescale_": rescale,
     "embedded_distance": embedded_distance,
     "embedded_distance_backward": embedded_distance_backward,
-    "pool_and_pack, teacher": pool_and_pack,
+    "pool_and_pack": pool_and_pack,
+    "pool_and_pack_backward": pool_and_pack_backward,
 }
 
 

@@ -144,21 +144,23 @@ def transfer(setting: Setting) -> Workload:
 
 
 def pooling(setting: Setting) -> Workload:
-    """Max-pool-resize of the three features that are finer than the map, packed along the channels."""
-    levels = [(channels, stride) for stride, channels, _ in LEVELS if stride < MAP_STRIDE]
-    student = tuple(setting.feature(*level).requires_grad_() for level in levels)
-    kernels = [MAP_STRIDE // stride for _, stride in levels]
+    """Max-pool-resize of all features to the map's size, packed for the FSP distance."""
+    student = tuple(setting.feature(channels, stride).requires_grad_() for stride, channels, _ in LEVELS)
+    windows = [MAP_STRIDE // stride for stride, _, _ in LEVELS]
+    kernels = [size for window in windows for size in (window, window)]
 
     def ours(features: Sequence[Tensor]) -> Tensor:
-        windows = [kernel for kernel in kernels for _ in "hw"]
-        packed: Tensor = torch.ops.skt_ext.pool_and_pack(list(features), windows, False, True)[0]
+        packed: Tensor = torch.ops.skt_ext.pool_and_pack(list(features), kernels, False, True)[0]
         return packed.sum()
 
     def eager(features: Sequence[Tensor], convert: Convert = _as_it_is) -> Tensor:
-        return _total(
-            convert(torch.nn.functional.max_pool2d(feature, kernel, ceil_mode=True)).float().sum()
-            for feature, kernel in zip(features, kernels, strict=True)
-        )
+        return torch.cat(
+            [
+                torch.nn.functional.max_pool2d(convert(feature), window, ceil_mode=True).flatten(2).float()
+                for feature, window in zip(features, windows, strict=True)
+            ],
+            dim=1,
+        ).sum()
 
     return Workload(
         "max-pool-resize", student, ours, eager, _truth(eager, student), least_bytes=2 * _bytes(student)

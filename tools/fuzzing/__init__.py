@@ -1,0 +1,1 @@
+"""What tools/fuzz_operators.py draws, calls and checks."""
