@@ -12,10 +12,10 @@ NATIVE_SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED)  ## distil a small teacher on synthetic crowds, three seeds: table, pictures, report in runs/demo
+demo: $(INSTALLED)  ## distil a small teacher on synthetic crowds, three seeds: table, figures, report in runs/demo
 	$(BIN)/skt demo --output runs/demo --resume
 
-demo-quick: $(INSTALLED)  ## the same with one seed, two minutes on two idle cores
+demo-quick: $(INSTALLED)  ## one teacher and one student, about two minutes on two idle cores
 	$(BIN)/skt demo --quick --output runs/demo-quick --resume
 
 test: $(INSTALLED) lint check-types  ## linters, types and the whole test suite
