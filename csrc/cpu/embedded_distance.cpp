@@ -16,7 +16,7 @@
 namespace skt {
 namespace {
 
-using embedded::padded;
+using embedding::padded;
 
 // A map without rows to end a tile at: its pixels are as many columns.
 FeatureMap as_one_row(FeatureMap map, int64_t pixels) {
@@ -59,7 +59,7 @@ class Inputs {
     }
   }
 
-  embedded::Operands<T> operands() const {
+  embedding::Operands<T> operands() const {
     return {student_, teacher_.has_value() ? &*teacher_ : nullptr, weight_.data(), transposed_.data(), bias_.data()};
   }
 
@@ -68,13 +68,13 @@ class Inputs {
     return one_row_ ? as_one_row(map, problem.pixels()) : map;
   }
 
-  embedded::Problem problem;
+  embedding::Problem problem;
 
  private:
   FeatureMap student_;
   std::optional<FeatureMap> teacher_;
   bool one_row_ = false;
-  embedded::AlignedVector<T> weight_, transposed_, bias_;
+  embedding::AlignedVector<T> weight_, transposed_, bias_;
 };
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(
@@ -92,13 +92,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(
   visit_accumulator(accumulator, [&](auto zero) {
     using T = decltype(zero);
     const Inputs<T> inputs(sizes, student, weight, bias, teacher, relu, eps);
-    const embedded::Problem& problem = inputs.problem;
-    const embedded::Operands<T> operands = inputs.operands();
-    const embedded::Pooled<T> out{pooled.mutable_data_ptr<T>(), argmax.mutable_data_ptr<uint8_t>()};
+    const embedding::Problem& problem = inputs.problem;
+    const embedding::Operands<T> operands = inputs.operands();
+    const embedding::Pooled<T> out{pooled.mutable_data_ptr<T>(), argmax.mutable_data_ptr<uint8_t>()};
     T* products = statistics.mutable_data_ptr<T>();
     std::vector<double> sums(problem.tiles());
     parallel_over(problem.tiles(), problem.to * problem.tile_pixels(), [&](int64_t first, int64_t last) {
-      embedded::forward<T>(problem, operands, first, last, sums.data(), products, out);
+      embedding::forward<T>(problem, operands, first, last, sums.data(), products, out);
     });
     // In the order of the tiles, whoever summed them.
     *loss.mutable_data_ptr<T>() = static_cast<T>(std::accumulate(sums.begin(), sums.end(), 0.0));
@@ -122,21 +122,21 @@ std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
   visit_accumulator(grad_loss.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     const Inputs<T> inputs(sizes, student, weight, bias, teacher, relu, eps);
-    const embedded::Problem& problem = inputs.problem;
-    const embedded::Operands<T> operands = inputs.operands();
-    const embedded::Upstream<T> upstream{*grad_loss.const_data_ptr<T>(), products.const_data_ptr<T>(),
+    const embedding::Problem& problem = inputs.problem;
+    const embedding::Operands<T> operands = inputs.operands();
+    const embedding::Upstream<T> upstream{*grad_loss.const_data_ptr<T>(), products.const_data_ptr<T>(),
                                          grad_pooled.has_value() ? of_pooled.const_data_ptr<T>() : nullptr,
                                          winners.const_data_ptr<uint8_t>()};
     const FeatureMap out = inputs.result(grad_student);
     advise_large_pages(out.data, grad_student.numel() * bytes_of(out.storage));
     const int64_t groups = problem.groups(), row = padded<T>(problem.from);
-    embedded::AlignedVector<T> of_weight(groups * problem.to * row);
+    embedding::AlignedVector<T> of_weight(groups * problem.to * row);
     std::vector<double> of_bias(groups * problem.to);
     parallel_over(groups, problem.to * problem.batch * problem.pixels() / std::max<int64_t>(groups, 1),
                   [&](int64_t first, int64_t last) {
-                    embedded::Workspace<T> work(problem);
+                    embedding::Workspace<T> work(problem);
                     for (int64_t group = first; group < last; ++group) {
-                      embedded::backward<T>(
+                      embedding::backward<T>(
                           problem, operands, upstream, problem.tiles() * group / groups,
                           problem.tiles() * (group + 1) / groups, work, out,
                           {of_weight.data() + group * problem.to * row, of_bias.data() + group * problem.to});

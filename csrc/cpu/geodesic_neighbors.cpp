@@ -35,11 +35,11 @@ Tensor geodesic_neighbors(
 
   Tensor out = torch::stable::new_empty(points, {people, neighbors});
   double* distances = out.mutable_data_ptr<double>();
-  const geodesic::Picture picture{height, width, image.has_value() ? image->size(1) : 0, region,
+  const geodesic::Terrain terrain{height, width, image.has_value() ? image->size(1) : 0, region,
                                   image.has_value() && weight > 0 ? image->const_data_ptr<float>() : nullptr,
                                   static_cast<float>(gain * weight / (1 - weight))};
   geodesic::StepCosts costs(height, width);
-  parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.set_rows(picture, first, last); });
+  parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.set_rows(terrain, first, last); });
   const geodesic::PeopleByPixel by_pixel(xy, inside, height, width);
   std::atomic<int64_t> next{0};  // whichever thread is free takes the next person
   torch::stable::parallel_for(0, torch::stable::get_num_threads(), 1, [&](int64_t, int64_t) {

@@ -79,11 +79,11 @@ Tensor geodesic_splat(
   std::vector<StepCosts> costs;
   costs.reserve(maps.images);
   for (int64_t i = 0; i < maps.images && !(flat && inside == nullptr); ++i) {
-    const geodesic::Picture picture{height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
+    const geodesic::Terrain terrain{height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
                                     flat ? nullptr : values + i * channels * pixels,
                                     static_cast<float>(gain * weight / (1 - weight))};
     costs.emplace_back(height, width);
-    parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.back().set_rows(picture, first, last); });
+    parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.back().set_rows(terrain, first, last); });
   }
 
   float* map = out.mutable_data_ptr<float>();

@@ -16,8 +16,7 @@
 
 namespace skt::cosine {
 
-constexpr int64_t kBlock = 512;  // pixels a block at most: rows of 2 KiB, a step's rows stay in the first-level cache
-constexpr int64_t kStep = 4;     // channels summed in registers before the running sum is touched
+constexpr int64_t kBlock = 512;  // most pixels of a block: rows of 2 KiB, a step's rows stay in the first-level cache
 constexpr int64_t kCache = int64_t{1} << 16;  // elements of student and teacher that a block may have: 512 KiB
 
 struct Problem {

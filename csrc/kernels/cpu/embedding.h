@@ -5,7 +5,7 @@
 #include "embedding_by_pixels.h"
 #include "embedding_problem.h"
 
-namespace skt::embedded {
+namespace skt::embedding {
 
 // Tiles [first, last): sums[tile], statistics (N, 3, H W) and pooled are written; the first two only with a teacher.
 template <class T>
@@ -44,4 +44,4 @@ void backward(
   }
 }
 
-}  // namespace skt::embedded
+}  // namespace skt::embedding

@@ -5,7 +5,7 @@
 #include "max_pool.h"
 #include "transpose.h"
 
-namespace skt::embedded::by_channels {
+namespace skt::embedding::by_channels {
 
 // s (pixels, stride of `from`) and h = ReLU(s W' + b) (pixels, stride of `to`).
 template <class T>
@@ -151,4 +151,4 @@ void pull_back(
   propagate(problem, in, tile, work, grad_student, sums);
 }
 
-}  // namespace skt::embedded::by_channels
+}  // namespace skt::embedding::by_channels

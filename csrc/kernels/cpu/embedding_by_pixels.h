@@ -5,7 +5,7 @@
 #include "embedding_problem.h"
 #include "max_pool.h"
 
-namespace skt::embedded::by_pixels {
+namespace skt::embedding::by_pixels {
 
 // s (from, stride); `stride` is that of the tile's pixels.
 template <class T>
@@ -186,4 +186,4 @@ void pull_back(
   store_gradient(problem, tile, work, grad_student);
 }
 
-}  // namespace skt::embedded::by_pixels
+}  // namespace skt::embedding::by_pixels

@@ -11,11 +11,13 @@
 #include <new>
 #include <vector>
 
+#include "../divide_up.h"
 #include "cosine_loss.h"
+#include "embedding_loops.h"
 #include "feature_map.h"
 #include "small_gemm.h"
 
-namespace skt::embedded {
+namespace skt::embedding {
 
 using small_gemm::padded;
 using small_gemm::row_stride;
@@ -167,75 +169,9 @@ inline void copy_statistics(const Problem& problem, const Tile& tile, Workspace<
   }
 }
 
-// ---- loops over contiguous memory --------------------------------------------------------------------------------
-
-// The gradient of h: of_teacher * t + of_hidden * h, but nothing where the ReLU let nothing through (h <= lowest).
-template <class T>
-SKT_INLINE void combine_pixels_body(
-    const T* of_teacher, const T* teacher, const T* of_hidden, const T* hidden, T lowest, int64_t count,
-    T* SKT_RESTRICT out) {
-  for (int64_t i = 0; i < count; ++i) {
-    const T value = of_teacher[i] * teacher[i] + of_hidden[i] * hidden[i];
-    out[i] = hidden[i] <= lowest ? T(0) : value;
-  }
-}
-
-template <class T>
-SKT_INLINE void combine_channels_body(
-    const T* of_teacher, cosine::Pixels<T> teacher, const T* of_hidden, cosine::Pixels<T> hidden, T lowest,
-    int64_t channels, int64_t count, T* SKT_RESTRICT out) {
-  for (int64_t p = 0; p < count; ++p) {
-    const T *t = teacher.data + p * teacher.stride, *h = hidden.data + p * hidden.stride;
-    T* to = out + p * hidden.stride;
-    const T a = of_teacher[p], b = of_hidden[p];
-    for (int64_t c = 0; c < channels; ++c) {
-      const T value = a * t[c] + b * h[c];
-      to[c] = h[c] <= lowest ? T(0) : value;
-    }
-  }
-}
-
-// The gradient of h where nothing was pooled away: added where the ReLU let something through.
-template <class T>
-SKT_INLINE void add_passed_body(
-    const T* pooled, const T* hidden, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
-  for (int64_t i = 0; i < count; ++i) gradient[i] += hidden[i] <= lowest ? T(0) : pooled[i];
-}
-
-// sums[c] += the sum over rows of a tile; doubles, for many tiles follow.
-template <class T>
-SKT_INLINE void add_rows_body(const T* rows, int64_t stride, int64_t count, int64_t columns, double* SKT_RESTRICT sums) {
-  for (int64_t r = 0; r < count; ++r) {
-    for (int64_t c = 0; c < columns; ++c) sums[c] += static_cast<double>(rows[r * stride + c]);
-  }
-}
-
-#define SKT_EMBEDDED_LOOPS(T)                                                                                        \
-  SKT_SIMD void combine_pixels(                                                                                      \
-      const T* of_teacher, const T* teacher, const T* of_hidden, const T* hidden, T lowest, int64_t count, T* out) { \
-    combine_pixels_body(of_teacher, teacher, of_hidden, hidden, lowest, count, out);                                 \
-  }                                                                                                                  \
-  SKT_SIMD void combine_channels(                                                                                    \
-      const T* of_teacher, cosine::Pixels<T> teacher, const T* of_hidden, cosine::Pixels<T> hidden, T lowest,        \
-      int64_t channels, int64_t count, T* out) {                                                                     \
-    combine_channels_body(of_teacher, teacher, of_hidden, hidden, lowest, channels, count, out);                     \
-  }                                                                                                                  \
-  SKT_SIMD void add_passed(const T* pooled, const T* hidden, T lowest, int64_t count, T* gradient) {                 \
-    add_passed_body(pooled, hidden, lowest, count, gradient);                                                        \
-  }                                                                                                                   \
-  SKT_SIMD void add_rows(const T* rows, int64_t stride, int64_t count, int64_t columns, double* sums) {              \
-    add_rows_body(rows, stride, count, columns, sums);                                                               \
-  }
-
-namespace {
-SKT_EMBEDDED_LOOPS(float)
-SKT_EMBEDDED_LOOPS(double)
-}  // namespace
-#undef SKT_EMBEDDED_LOOPS
-
 template <class T>
 constexpr T lowest_passed(bool relu) {
   return relu ? T(0) : -std::numeric_limits<T>::infinity();
 }
 
-}  // namespace skt::embedded
+}  // namespace skt::embedding

@@ -2,65 +2,24 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "feature_map.h"
 #include "max_pool.h"
-#include "simd.h"
 #include "transpose.h"
 
 namespace skt::pool_and_pack {
 
 using max_pool::Problem;
 
-constexpr double kEps = 1e-5;  // torch.nn.InstanceNorm2d's default
-
-// ---- loops over contiguous memory --------------------------------------------------------------------------------
-
-// Brings a row to mean 0 and variance 1 (biased, kEps); returns 1 / its deviation. Two passes over a row in the cache.
+// Brings a row to mean 0 and variance 1 as torch.nn.InstanceNorm2d does; returns 1 / its deviation.
 template <class T>
-SKT_INLINE T normalize_body(T* row, int64_t count) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(row[i]);
-  const T mean = static_cast<T>(sum / static_cast<double>(count));
-  double square = 0;
-#pragma omp simd reduction(+ : square)
-  for (int64_t i = 0; i < count; ++i) {
-    row[i] -= mean;
-    square += static_cast<double>(row[i]) * static_cast<double>(row[i]);
-  }
-  const T inverse = static_cast<T>(1 / std::sqrt(square / static_cast<double>(count) + kEps));
-  for (int64_t i = 0; i < count; ++i) row[i] *= inverse;
-  return inverse;
-}
+T normalize(T* row, int64_t count);
 
 // Gradient of a normalised row y: inverse (g - mean of g - y mean of g y).
 template <class T>
-SKT_INLINE void normalize_backward_body(const T* grad, const T* row, T inverse, int64_t count, T* SKT_RESTRICT out) {
-  double sum = 0, along = 0;
-#pragma omp simd reduction(+ : sum, along)
-  for (int64_t i = 0; i < count; ++i) {
-    sum += static_cast<double>(grad[i]);
-    along += static_cast<double>(grad[i]) * static_cast<double>(row[i]);
-  }
-  const T mean = static_cast<T>(sum / static_cast<double>(count));
-  const T slope = static_cast<T>(along / static_cast<double>(count));
-  for (int64_t i = 0; i < count; ++i) out[i] = inverse * (grad[i] - mean - row[i] * slope);
-}
-
-namespace {
-SKT_SIMD float normalize(float* row, int64_t count) { return normalize_body(row, count); }
-SKT_SIMD double normalize(double* row, int64_t count) { return normalize_body(row, count); }
-SKT_SIMD void normalize_backward(const float* grad, const float* row, float inverse, int64_t count, float* out) {
-  normalize_backward_body(grad, row, inverse, count, out);
-}
-SKT_SIMD void normalize_backward(const double* grad, const double* row, double inverse, int64_t count, double* out) {
-  normalize_backward_body(grad, row, inverse, count, out);
-}
-}  // namespace
+void normalize_backward(const T* grad, const T* row, T inverse, int64_t count, T* out);
 
 // ---- one feature -------------------------------------------------------------------------------------------------
 

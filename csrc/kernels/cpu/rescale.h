@@ -1,34 +1,14 @@
 // A dense tensor times a number, in place, on the CPU.
 #pragma once
 
-#include <algorithm>
+#include <cstdint>
 
-#include "rows.h"
-#include "simd.h"
+#include "../storage.h"
 
 namespace skt {
 
-namespace {
-SKT_SIMD void multiply_row(float factor, int64_t count, float* row) {
-  for (int64_t i = 0; i < count; ++i) row[i] *= factor;
-}
-SKT_SIMD void multiply_row(double factor, int64_t count, double* row) {
-  for (int64_t i = 0; i < count; ++i) row[i] *= factor;
-}
-}  // namespace
-
 // Elements [first, last), computed in T.
 template <class T>
-void rescale(Storage storage, void* data, T factor, int64_t first, int64_t last) {
-  if (storage == storage_of<T>()) return multiply_row(factor, last - first, static_cast<T*>(data) + first);
-  constexpr int64_t kChunk = 1024;
-  T row[kChunk];
-  for (int64_t i = first; i < last; i += kChunk) {
-    const int64_t count = std::min(kChunk, last - i);
-    widen_row(storage, data, i, 1, count, row);
-    multiply_row(factor, count, row);
-    narrow_row(storage, row, count, data, i, 1);
-  }
-}
+void rescale(Storage storage, void* data, T factor, int64_t first, int64_t last);
 
 }  // namespace skt
