@@ -1,4 +1,4 @@
-"""Argument checks of the public functions: a message names the argument, what was expected, and what came."""
+"""Checks of arguments: a message names the argument, what was expected with its axes, and what came."""
 
 import math
 import numbers
@@ -7,8 +7,53 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str | None]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def as_number(name: str, value: Any, *, positive: bool) -> float:
+    """A finite number above zero, or not below it."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number can be larger than any float
+        number = math.inf
+    if not 0 <= number < math.inf or (positive and number == 0):
+        came = number if number == math.inf else value
+        raise ValueError(f"{name} must be finite and {'above 0' if positive else 'at least 0'}, got {came!r}")
+    return number
+
+
+def as_count(name: str, value: Any) -> int:
+    """A whole number of at least one: Python's, numpy's, or that of a traced shape."""
+    if isinstance(value, bool) or not isinstance(value, (numbers.Integral, torch.SymInt)):
+        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return value if isinstance(value, torch.SymInt) else int(value)  # type: ignore[return-value]
+
+
+def check_no_tangent(name: str, value: Tensor) -> None:
+    """Torch would take an operator without a forward-mode derivative for a constant, and give 0 without a word."""
+    if forward_ad.unpack_dual(value).tangent is not None:  # type: ignore[no-untyped-call]
+        raise NotImplementedError(
+            f"{name} takes part in forward-mode differentiation (torch.func.jvp), which skt_ext does not support"
+        )
+
+
+def check_device(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
+    if value.device != other.device:
+        raise ValueError(f"{name} must be on the device of {other_name}, {other.device}, got {value.device}")
+
+
+# Features and maps of the losses
 
 
 def check_feature(name: str, value: Any) -> None:
@@ -25,9 +70,11 @@ def check_feature(name: str, value: Any) -> None:
         )
 
 
-def check_device(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
-    if value.device != other.device:
-        raise ValueError(f"{name} must be on the device of {other_name}, {other.device}, got {value.device}")
+def check_map(name: str, value: Any) -> None:
+    """A density map (N, 1, H, W)."""
+    check_feature(name, value)
+    if value.shape[1] != 1:
+        raise ValueError(f"{name} must have one channel, (N, 1, H, W), got {tuple(value.shape)}")
 
 
 def check_same_shape(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
@@ -35,6 +82,16 @@ def check_same_shape(name: str, value: Tensor, other_name: str, other: Tensor) -
         raise ValueError(
             f"{name} must have the shape of {other_name}, (N, C, H, W) = {tuple(other.shape)}, "
             f"got {tuple(value.shape)}"
+        )
+
+
+def check_same_batch(name: str, value: Tensor, first_name: str, first: Tensor) -> None:
+    """Images as many as those of `first`, on its device."""
+    check_device(name, value, first_name, first)
+    if value.shape[0] != first.shape[0]:
+        raise ValueError(
+            f"{name} must have the N of {first_name}, {first.shape[0]}, "
+            f"got (N, C, H, W) = {tuple(value.shape)}"
         )
 
 
@@ -58,55 +115,26 @@ def check_student_and_teacher(
     check_fixed(teacher_name, teacher)
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str | None]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def check_number(name: str, value: Any, *, positive: bool) -> None:
-    """A finite number above zero, or not below it."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not 0 <= float(value) < math.inf or (positive and value == 0):
-        raise ValueError(
-            f"{name} must be finite and {'above 0' if positive else 'at least 0'}, got {value!r}"
-        )
-
-
-def check_count(name: str, value: Any) -> None:
-    """A whole number of at least one."""
-    if isinstance(value, bool) or not isinstance(value, (numbers.Integral, torch.SymInt)):
-        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+def check_list(name: str, features: Any) -> None:
+    if not isinstance(features, (list, tuple)):
+        raise TypeError(f"{name} must be a list of tensors (N, C, H, W), got {type(features).__name__}")
 
 
 def check_feature_lists(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> None:
     """Two lists of features that pair up: same shapes and devices, the same N throughout."""
-    for name, features in (("student_features", student_features), ("teacher_features", teacher_features)):
-        if not isinstance(features, (list, tuple)):
-            raise TypeError(f"{name} must be a list of tensors (N, C, H, W), got {type(features).__name__}")
+    check_list("student_features", student_features)
+    check_list("teacher_features", teacher_features)
     if len(student_features) != len(teacher_features):
         raise ValueError(
             f"teacher_features must hold as many features as student_features, {len(student_features)}, "
             f"got {len(teacher_features)}"
         )
     for index, (student, teacher) in enumerate(zip(student_features, teacher_features, strict=True)):
-        name = f"student_features[{index}]"
-        check_student_and_teacher(student, teacher, name, f"teacher_features[{index}]")
-        check_device(name, student, "student_features[0]", student_features[0])
-        if student.shape[0] != student_features[0].shape[0]:
-            raise ValueError(
-                f"{name} must have the N of student_features[0], {student_features[0].shape[0]}, "
-                f"got (N, C, H, W) = {tuple(student.shape)}"
-            )
-
-
-def check_map(name: str, value: Any) -> None:
-    """A density map (N, 1, H, W)."""
-    check_feature(name, value)
-    if value.shape[1] != 1:
-        raise ValueError(f"{name} must have one channel, (N, 1, H, W), got {tuple(value.shape)}")
+        name, teacher_name = f"student_features[{index}]", f"teacher_features[{index}]"
+        check_student_and_teacher(student, teacher, name, teacher_name)
+        check_same_batch(name, student, "student_features[0]", student_features[0])
+        check_no_tangent(name, student)
+        check_no_tangent(teacher_name, teacher)
 
 
 def check_target_map(name: str, value: Any, predicted_name: str, predicted: Tensor) -> Tensor:
@@ -118,26 +146,23 @@ def check_target_map(name: str, value: Any, predicted_name: str, predicted: Tens
     return value  # type: ignore[no-any-return]
 
 
-def check_channels(name: str, channels: Sequence[int]) -> None:
+def as_channels(name: str, channels: Sequence[int]) -> tuple[int, ...]:
     """At least one number of channels."""
     if len(channels) == 0:
         raise ValueError(f"{name} must hold at least one number of channels, got none")
-    for index, count in enumerate(channels):
-        check_count(f"{name}[{index}]", count)
+    return tuple(as_count(f"{name}[{index}]", count) for index, count in enumerate(channels))
 
 
-def check_feature_count(name: str, features: Sequence[Tensor], channels: Sequence[int]) -> None:
-    """A list with one feature for each of `channels`."""
-    if not isinstance(features, (list, tuple)):
-        raise TypeError(f"{name} must be a list of tensors (N, C, H, W), got {type(features).__name__}")
+def check_channels(name: str, features: Any, declared_in: str, channels: Sequence[int]) -> None:
+    """A list with one feature for each of `channels`, with so many channels, as the argument `declared_in` says."""
+    check_list(name, features)
     if len(features) != len(channels):
         raise ValueError(f"{name} must hold {len(channels)} features, got {len(features)}")
-
-
-def check_channel_count(name: str, feature: Tensor, declared_in: str, channels: int) -> None:
-    """A feature with as many channels as the argument `declared_in` said."""
-    if feature.shape[1] != channels:
-        raise ValueError(
-            f"{name} must have C = {channels}, as {declared_in} says, "
-            f"got (N, C, H, W) = {tuple(feature.shape)}"
-        )
+    for index, (feature, count) in enumerate(zip(features, channels, strict=True)):
+        check_feature(f"{name}[{index}]", feature)
+        check_no_tangent(f"{name}[{index}]", feature)
+        if feature.shape[1] != count:
+            raise ValueError(
+                f"{name}[{index}] must have C = {count}, as {declared_in} says, "
+                f"got (N, C, H, W) = {tuple(feature.shape)}"
+            )

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skt_ext._checks import check_count
+from skt_ext._checks import as_count
 from skt_ext._numerics import accumulation_dtype, full_precision, reduce
 
-_LARGEST_WINDOW = 256  # cells: pool_and_pack and embedded_distance keep a winner in one byte
+_LARGEST_WINDOW = 256  # pixels: pool_and_pack and embedded_distance keep a winner in one byte
 
 
 def cosine_loss(
@@ -27,32 +27,37 @@ def cosine_loss(
     return loss  # type: ignore[no-any-return]
 
 
+# Features of several sizes
+
+
 def target_size(size: int | tuple[int, int] | None, last: Tensor) -> tuple[int, int]:
     """(h, w) at which features are compared."""
     if size is None:
         return last.shape[2], last.shape[3]
     height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
-    if not all(isinstance(length, (int, torch.SymInt)) for length in (height, width)):
-        raise TypeError(f"size must be a whole number or a pair of them, got {size!r}")
-    check_count("size", height)
-    check_count("size", width)
-    return height, width
+    try:
+        return as_count("size", height), as_count("size", width)
+    except TypeError:
+        raise TypeError(f"size must be a whole number or a pair of them, got {size!r}") from None
 
 
-def pooling_kernels(features: Sequence[Tensor], size: tuple[int, int]) -> list[tuple[int, int]]:
-    """The window that brings each of student_features to `size`."""
-    return [_kernel(index, feature, size) for index, feature in enumerate(features)]
-
-
-def _kernel(index: int, feature: Tensor, size: tuple[int, int]) -> tuple[int, int]:
-    kernel = pooling_kernel(feature.shape[2], size[0]), pooling_kernel(feature.shape[3], size[1])
-    for axis, length, target, window in zip("HW", feature.shape[2:], size, kernel, strict=True):
+def pooling_window(name: str, feature: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+    """The window (kernel_h, kernel_w) that brings the feature (N, C, H, W) called `name` to `size`."""
+    kernel_h, kernel_w = (pooling_kernel(feature.shape[2 + axis], size[axis]) for axis in (0, 1))
+    for axis, window in enumerate((kernel_h, kernel_w)):
         if window == 0:
             raise ValueError(
-                f"student_features[{index}] has {axis} = {length}, which no max pooling brings "
-                f"to {axis} = {target}"
+                f"{name} has {'HW'[axis]} = {feature.shape[2 + axis]}, which no max pooling brings "
+                f"to {'HW'[axis]} = {size[axis]}"
             )
-    return kernel
+    return kernel_h, kernel_w
+
+
+def pooling_windows(student_features: Sequence[Tensor], size: tuple[int, int]) -> list[tuple[int, int]]:
+    return [
+        pooling_window(f"student_features[{index}]", feature, size)
+        for index, feature in enumerate(student_features)
+    ]
 
 
 def pooling_kernel(size: int, target: int) -> int:
@@ -72,42 +77,36 @@ def pooling_kernel(size: int, target: int) -> int:
     return 0
 
 
-def is_fusable(kernel: tuple[int, int]) -> bool:
-    """Can an operator pool with this window on the way to something else?"""
-    return kernel[0] * kernel[1] <= _LARGEST_WINDOW
+def is_fusable(window: tuple[int, int]) -> bool:
+    """Whether an operator can pool with this window on the way to something else."""
+    return window[0] * window[1] <= _LARGEST_WINDOW
 
 
 def pack(
-    features: Sequence[Tensor],
-    kernels: Sequence[tuple[int, int]],
-    normalize: str | None,
-    dtype: torch.dtype,
+    features: Sequence[Tensor], windows: Sequence[tuple[int, int]], normalize: str | None, dtype: torch.dtype
 ) -> Tensor:
     """Features pooled, instance-normalised if asked for, and packed along the channels: (N, sum of C_i, h w).
 
     `dtype`, of computation and result, is float64 or the one that the features ask for.
     """
     pooled: list[Tensor] = []
-    windows: list[int] = []
-    for feature, kernel in zip(features, kernels, strict=True):
-        if is_fusable(kernel):
-            pooled.append(feature)
-            windows += kernel
-        else:
-            pooled.append(F.max_pool2d(feature, kernel, ceil_mode=True))
-            windows += (1, 1)
+    kernels: list[int] = []
+    for feature, window in zip(features, windows, strict=True):
+        fusable = is_fusable(window)
+        pooled.append(feature if fusable else F.max_pool2d(feature, window, ceil_mode=True))
+        kernels += window if fusable else (1, 1)
     if accumulation_dtype(*pooled) != dtype:
         pooled[0] = pooled[0].to(dtype)  # one is enough for the operator to compute in it
     wants_gradient = torch.is_grad_enabled() and any(feature.requires_grad for feature in pooled)
-    packed, _, _ = torch.ops.skt_ext.pool_and_pack(pooled, windows, normalize == "instance", wants_gradient)
+    packed, _, _ = torch.ops.skt_ext.pool_and_pack(pooled, kernels, normalize == "instance", wants_gradient)
     return packed  # type: ignore[no-any-return]
 
 
 def dense_fsp_distance(
     student_features: Sequence[Tensor],
     teacher_features: Sequence[Tensor],
-    student_kernels: Sequence[tuple[int, int]],
-    teacher_kernels: Sequence[tuple[int, int]],
+    student_windows: Sequence[tuple[int, int]],
+    teacher_windows: Sequence[tuple[int, int]],
     *,
     normalize: str | None,
     pairs: str,
@@ -118,8 +117,8 @@ def dense_fsp_distance(
     channels = [feature.shape[1] for feature in student_features]
     dtype = accumulation_dtype(*student_features, *teacher_features)
     with full_precision(student_features[0].device):
-        student = pack(student_features, student_kernels, normalize, dtype)
-        teacher = pack(teacher_features, teacher_kernels, normalize, dtype)
+        student = pack(student_features, student_windows, normalize, dtype)
+        teacher = pack(teacher_features, teacher_windows, normalize, dtype)
         distance, _ = torch.ops.skt_ext.dense_fsp_distance(
             student, teacher, channels, pairs == "adjacent", precision
         )

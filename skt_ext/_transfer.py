@@ -8,22 +8,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skt_ext._checks import (
-    check_channel_count,
+    as_channels,
+    as_number,
     check_channels,
     check_choice,
     check_device,
-    check_feature,
-    check_feature_count,
     check_fixed,
     check_map,
-    check_number,
+    check_no_tangent,
+    check_same_batch,
     check_target_map,
 )
 from skt_ext._feature_distances import (
     cosine_loss,
     dense_fsp_distance,
     is_fusable,
-    pooling_kernels,
+    pooling_window,
+    pooling_windows,
     product_precision,
 )
 from skt_ext._numerics import accumulation_dtype, reduce, squared_error
@@ -33,9 +34,16 @@ EPS = 1e-8  # of cosine_transfer_loss
 
 
 class TransferLoss(NamedTuple):
-    """The terms of equation 8, all scalars: `total` is their weighted sum, the others carry no weight.
+    """total = a1 * intra + a2 * inter + a3 * (hard_weight * hard + soft_weight * soft): equation 8 by its terms.
 
-    A term whose weight is zero is not computed and stands as 0.
+    A term whose weight is 0 is not computed and stands as 0.
+
+    Attributes:
+        total: The weighted sum, a scalar to call `backward` on.
+        intra: Intra-Layer Pattern Transfer, equation 4, without its weight.
+        inter: Inter-Layer Relation Transfer, equation 6, without its weight.
+        hard: Squared error against the ground-truth map, without its weights.
+        soft: Squared error against the teacher's map, without its weights.
     """
 
     total: Tensor
@@ -48,32 +56,39 @@ class TransferLoss(NamedTuple):
 class StructuredKnowledgeTransfer(nn.Module):
     """a1 * intra + a2 * inter + a3 * (hard + soft): equation 8, with the embeddings of equation 2.
 
-    The module owns the 1x1 convolutions that embed the student's features into the teacher's channels, so a
-    student carries nothing to remove when it is deployed. Give its parameters to the optimiser together with
-    the student's.
+    The module owns the 1x1 convolutions that embed the student's features into the teacher's channels, so that a
+    student carries nothing to remove when it is deployed. Give its parameters to the optimiser together with the
+    student's.
 
-    student_channels  channels of the student's features, in the order in which they will be passed
-    teacher_channels  channels of the teacher's features, as many
-    profile           "paper": the equations; "released": the authors' code, which differs in these points:
-                      a ReLU follows each embedding; features are instance-normalised before the FSP matrix
-                      (see `fsp_matrix`); the density map itself joins the FSP group as the last feature
-    weights           (a1, a2, a3), each at least 0; the authors' values are the default. A term of weight 0
-                      is skipped
-    hard_weight       weight of the annotated map inside a3's term; 0 switches it off
-    soft_weight       weight of the teacher's map inside a3's term; 0 switches it off
-    reduction         "sum" (the paper) or "batchmean"
+    The profile "paper" follows the equations; "released" follows the authors' code, which differs in these points: a
+    ReLU follows each embedding; features are instance-normalised before the FSP matrix (see `fsp_matrix`); the
+    density map itself joins the FSP group as the last feature. Which features to pass differs, too (the authors tap
+    conv2_1, conv3_1 and conv4_1 at their inputs); that is the caller's choice.
 
-    Which features to pass differs between the profiles as well (the authors tap conv2_1, conv3_1 and conv4_1
-    at their inputs); that is the caller's choice. Biases start at zero. Weights start Kaiming-normal: for
-    "paper", where the embedding is linear, with gain 1 over the inputs, so an embedded feature starts at the
-    scale of the student's; for "released" with a ReLU's gain over the outputs, as the authors' code.
+    Biases start at zero. Weights start Kaiming-normal: for "paper", where the embedding is linear, with gain 1 over
+    the inputs, so that an embedded feature starts at the scale of the student's; for "released" with a ReLU's gain
+    over the outputs, as in the authors' code.
 
-    >>> transfer = StructuredKnowledgeTransfer((2, 4), (8, 16))
-    >>> student = [torch.rand(1, 2, 8, 8), torch.rand(1, 4, 4, 4)]
-    >>> teacher = [torch.rand(1, 8, 8, 8), torch.rand(1, 16, 4, 4)]
-    >>> student_map, teacher_map, target = torch.rand(3, 1, 1, 4, 4)
-    >>> loss = transfer(student, teacher, student_map, teacher_map, target)
-    >>> loss.total.backward()
+    Args:
+        student_channels: Channels of the student's features, in the order in which they will be passed.
+        teacher_channels: Channels of the teacher's features, as many.
+        profile: "paper" or "released".
+        weights: (a1, a2, a3), each at least 0; the authors' values are the default. A term of weight 0 is skipped.
+        hard_weight: Weight of the ground-truth map inside a3's term; 0 switches it off.
+        soft_weight: Weight of the teacher's map inside a3's term; 0 switches it off.
+        reduction: "sum" (the paper) or "batchmean".
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument is out of range, or the two lists of channels differ in length.
+
+    Example:
+        >>> transfer = StructuredKnowledgeTransfer((2, 4), (8, 16))
+        >>> student = [torch.rand(1, 2, 8, 8), torch.rand(1, 4, 4, 4)]
+        >>> teacher = [torch.rand(1, 8, 8, 8), torch.rand(1, 16, 4, 4)]
+        >>> student_map, teacher_map, target = torch.rand(3, 1, 1, 4, 4)
+        >>> loss = transfer(student, teacher, student_map, teacher_map, target)
+        >>> loss.total.backward()
     """
 
     def __init__(
@@ -88,8 +103,8 @@ class StructuredKnowledgeTransfer(nn.Module):
         reduction: str = "sum",
     ) -> None:
         super().__init__()
-        check_channels("student_channels", student_channels)
-        check_channels("teacher_channels", teacher_channels)
+        self.student_channels = as_channels("student_channels", student_channels)
+        self.teacher_channels = as_channels("teacher_channels", teacher_channels)
         if len(student_channels) != len(teacher_channels):
             raise ValueError(
                 f"teacher_channels must hold as many numbers as student_channels, {len(student_channels)}, "
@@ -98,34 +113,37 @@ class StructuredKnowledgeTransfer(nn.Module):
         check_choice("profile", profile, PROFILES)
         if len(weights) != 3:
             raise ValueError(f"weights must be the three numbers (a1, a2, a3) of equation 8, got {weights!r}")
-        for index, weight in enumerate(weights):
-            check_number(f"weights[{index}]", weight, positive=False)
-        check_number("hard_weight", hard_weight, positive=False)
-        check_number("soft_weight", soft_weight, positive=False)
         check_choice("reduction", reduction, ("sum", "batchmean"))
-
-        self.student_channels = tuple(student_channels)
-        self.teacher_channels = tuple(teacher_channels)
         self.profile = profile
-        self.weights = tuple(weights)
-        self.hard_weight = hard_weight
-        self.soft_weight = soft_weight
+        self.weights = tuple(
+            as_number(f"weights[{index}]", weight, positive=False) for index, weight in enumerate(weights)
+        )
+        self.hard_weight = as_number("hard_weight", hard_weight, positive=False)
+        self.soft_weight = as_number("soft_weight", soft_weight, positive=False)
         self.reduction = reduction
         self.embeddings = nn.ModuleList(
             _embedding(inputs, outputs, profile)
-            for inputs, outputs in zip(student_channels, teacher_channels, strict=True)
+            for inputs, outputs in zip(self.student_channels, self.teacher_channels, strict=True)
         )
 
     def embed(self, student_features: Sequence[Tensor]) -> list[Tensor]:
-        """The student's features (N, C_s, H, W) in the teacher's channels (N, C_t, H, W): equation 2."""
-        check_feature_count("student_features", student_features, self.student_channels)
-        embedded = []
-        for index, (convolution, feature) in enumerate(zip(self.embeddings, student_features, strict=True)):
-            name = f"student_features[{index}]"
-            check_feature(name, feature)
-            check_channel_count(name, feature, "student_channels", self.student_channels[index])
-            embedded.append(self._embed(convolution, feature))
-        return embedded
+        """h = W s + b, after a ReLU in the profile "released": the embedded features of equation 2.
+
+        Args:
+            student_features: One feature (N, C_s, H_i, W_i) for each of student_channels.
+
+        Returns:
+            The features in the teacher's channels, (N, C_t, H_i, W_i) each.
+
+        Raises:
+            TypeError: The argument is no list of float tensors.
+            ValueError: There are more or fewer features than student_channels, or one has other channels.
+        """
+        check_channels("student_features", student_features, "student_channels", self.student_channels)
+        return [
+            self._embed(convolution, feature)
+            for convolution, feature in zip(self.embeddings, student_features, strict=True)
+        ]
 
     def _embed(self, convolution: nn.Module, feature: Tensor) -> Tensor:
         embedded: Tensor = convolution(feature)
@@ -139,13 +157,23 @@ class StructuredKnowledgeTransfer(nn.Module):
         teacher_map: Tensor | None,
         target: Tensor | None,
     ) -> TransferLoss:
-        """All terms for one batch.
+        """All terms of equation 8 for one batch.
 
-        student_features  one (N, C_s, H_i, W_i) for each of student_channels
-        teacher_features  one (N, C_t, H_i, W_i) for each of teacher_channels
-        student_map       (N, 1, h, w), the student's density map
-        teacher_map       (N, 1, h, w), the teacher's; may be None where no term uses it
-        target            (N, 1, h, w), made from the annotated points; may be None where no term uses it
+        Args:
+            student_features: One feature (N, C_s, H_i, W_i) for each of student_channels.
+            teacher_features: One feature (N, C_t, H_i, W_i) for each of teacher_channels.
+            student_map: The student's density map (N, 1, h, w).
+            teacher_map: The teacher's (N, 1, h, w); may be None where no term uses it.
+            target: The ground-truth map (N, 1, h, w), made from the annotated points; may be None where no term
+                uses it.
+
+        Returns:
+            The terms and their weighted sum, `total`.
+
+        Raises:
+            TypeError: An argument has the wrong type or dtype.
+            ValueError: Shapes or devices do not fit, or a target requires a gradient.
+            NotImplementedError: A feature, the map or a parameter takes part in forward-mode differentiation.
         """
         check_map("student_map", student_map)
         intra_weight, inter_weight, map_weight = self.weights
@@ -153,7 +181,7 @@ class StructuredKnowledgeTransfer(nn.Module):
         intra = inter = hard = soft = zero
 
         if intra_weight != 0 or inter_weight != 0:
-            self._check_features(student_features, teacher_features)
+            self._check_features(student_features, teacher_features, student_map)
             if inter_weight != 0 and self.profile == "released":
                 teacher_map = check_target_map("teacher_map", teacher_map, "student_map", student_map)
             intra, pooled = self._compare_patterns(student_features, teacher_features)
@@ -188,17 +216,17 @@ class StructuredKnowledgeTransfer(nn.Module):
         """
         intra_weight, inter_weight, _ = self.weights
         last = student_features[-1]
-        kernels: list[tuple[int, int]] = [(0, 0)] * len(student_features)
+        windows = [(0, 0)] * len(student_features)
         if inter_weight != 0:
-            kernels = pooling_kernels(student_features, (last.shape[2], last.shape[3]))
+            windows = pooling_windows(student_features, (last.shape[2], last.shape[3]))
         images = max(last.shape[0], 1) if self.reduction == "batchmean" else 1
         total, pooled = torch.zeros((), dtype=accumulation_dtype(last), device=last.device), []
-        for convolution, student, teacher, kernel in zip(
-            self.embeddings, student_features, teacher_features, kernels, strict=True
+        for convolution, student, teacher, window in zip(
+            self.embeddings, student_features, teacher_features, windows, strict=True
         ):
             assert isinstance(convolution, nn.Conv2d)
             target = teacher if intra_weight != 0 else None
-            if is_fusable(kernel):
+            if is_fusable(window):
                 distance, small, _, _ = torch.ops.skt_ext.embedded_distance(
                     student,
                     convolution.weight.flatten(1),
@@ -206,11 +234,11 @@ class StructuredKnowledgeTransfer(nn.Module):
                     target,
                     self.profile == "released",
                     EPS,
-                    *kernel,
+                    *window,
                 )
             else:
                 hidden = self._embed(convolution, student)
-                small = F.max_pool2d(hidden, kernel, ceil_mode=True)
+                small = F.max_pool2d(hidden, window, ceil_mode=True)
                 distance = total.new_zeros(())
                 if target is not None:
                     distance = cosine_loss(hidden, target, EPS, intra_weight / images)
@@ -227,36 +255,34 @@ class StructuredKnowledgeTransfer(nn.Module):
         teacher_map: Tensor | None,
     ) -> Tensor:
         """Equation 6 of embedded features that are pooled already."""
+        size = (pooled[-1].shape[2], pooled[-1].shape[3])
         student, teacher = list(pooled), list(teacher_features)
-        kernels = pooling_kernels(student_features, (pooled[-1].shape[2], pooled[-1].shape[3]))
-        normalize = None
+        student_windows, teacher_windows = [(1, 1)] * len(pooled), pooling_windows(student_features, size)
         if self.profile == "released":
             assert teacher_map is not None
-            normalize = "instance"
             student.append(student_map)
             teacher.append(teacher_map)
-            kernels += pooling_kernels([student_map], (pooled[-1].shape[2], pooled[-1].shape[3]))
+            for windows in (student_windows, teacher_windows):
+                windows.append(pooling_window("student_map", student_map, size))
         return dense_fsp_distance(
             student,
             teacher,
-            [*[(1, 1)] * len(pooled), *kernels[len(pooled) :]],
-            kernels,
-            normalize=normalize,
+            student_windows,
+            teacher_windows,
+            normalize="instance" if self.profile == "released" else None,
             pairs="dense",
             reduction=self.reduction,
             precision=product_precision(*student_features, *teacher_features),
         )
 
-    def _check_features(self, student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> None:
-        """One student and one teacher feature for each embedding, which differ only in their channels."""
-        check_feature_count("student_features", student_features, self.student_channels)
-        check_feature_count("teacher_features", teacher_features, self.teacher_channels)
+    def _check_features(
+        self, student_features: Sequence[Tensor], teacher_features: Sequence[Tensor], student_map: Tensor
+    ) -> None:
+        """One student and one teacher feature for each embedding, which differ in their channels alone."""
+        check_channels("student_features", student_features, "student_channels", self.student_channels)
+        check_channels("teacher_features", teacher_features, "teacher_channels", self.teacher_channels)
         for index, (student, teacher) in enumerate(zip(student_features, teacher_features, strict=True)):
             name, teacher_name = f"student_features[{index}]", f"teacher_features[{index}]"
-            check_feature(name, student)
-            check_channel_count(name, student, "student_channels", self.student_channels[index])
-            check_feature(teacher_name, teacher)
-            check_channel_count(teacher_name, teacher, "teacher_channels", self.teacher_channels[index])
             expected = (student.shape[0], teacher.shape[1], *student.shape[2:])
             if teacher.shape != expected:
                 raise ValueError(
@@ -264,13 +290,12 @@ class StructuredKnowledgeTransfer(nn.Module):
                     f"(N, C, H, W) = {tuple(expected)}, got {tuple(teacher.shape)}"
                 )
             check_device(teacher_name, teacher, name, student)
-            check_device(name, student, "student_features[0]", student_features[0])
             check_fixed(teacher_name, teacher)
-            if student.shape[0] != student_features[0].shape[0]:
-                raise ValueError(
-                    f"{name} must have the N of student_features[0], {student_features[0].shape[0]}, "
-                    f"got (N, C, H, W) = {tuple(student.shape)}"
-                )
+            check_same_batch(name, student, "student_features[0]", student_features[0])
+        check_same_batch("student_map", student_map, "student_features[0]", student_features[0])
+        check_no_tangent("student_map", student_map)
+        for name, parameter in self.named_parameters():
+            check_no_tangent(name, parameter)
 
 
 def _embedding(inputs: int, outputs: int, profile: str) -> nn.Conv2d:

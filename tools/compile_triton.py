@@ -20,6 +20,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from skt_ext._triton.tiles import TILE_HEIGHT, TILE_WIDTH
+
 # The package gives the operators the names of their modules.
 euclidean = importlib.import_module("skt_ext._triton.density_splat")
 geodesic = importlib.import_module("skt_ext._triton.geodesic_splat")
@@ -74,8 +76,7 @@ def variants() -> list[Variant]:
         **{"starts": "*i64", "maps": "*fp32"},
         **dict.fromkeys(("image_height", "image_width", "tiles_down", "tiles_across"), "i32"),
     }
-    tile = {"TILE_HEIGHT": euclidean.TILE_HEIGHT, "TILE_WIDTH": euclidean.TILE_WIDTH}
-    windows = {"TILE_HEIGHT": geodesic.TILE_HEIGHT, "TILE_WIDTH": geodesic.TILE_WIDTH}
+    tile = {"TILE_HEIGHT": TILE_HEIGHT, "TILE_WIDTH": TILE_WIDTH}
     lines = {"LINE": geodesic.LINE, "BLOCK": euclidean.BLOCK}
     return [
         Variant("measure_people", euclidean.measure_people, measure, {"K": 1, "HAS_ROI": False, **blocks}, 1),
@@ -88,7 +89,7 @@ def variants() -> list[Variant]:
         ),
         Variant("splat_tiles", euclidean.splat_tiles, splat, tile, 4),
         Variant("fill_windows", geodesic.fill_windows, fill, lines, 1),
-        Variant("add_windows", geodesic.add_windows, add, windows, 4),
+        Variant("add_windows", geodesic.add_windows, add, tile, 4),
     ]
 
 

@@ -2,7 +2,7 @@
 
     D(cell) = sum over people and their kernels of scale * (sum of wy over the cell's rows) * (sum of wx ...)
 
-First one program a person finds the scale; then one program a tile of the output adds up.
+First one program per person finds the scale; then one program per tile of the output adds up.
 """
 
 # The kernels' arguments have no types in Python.
@@ -14,10 +14,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, windows_by_tile
+from skt_ext._triton.tiles import image_of, splat_by_tiles, stand_inside, windows_around
 from skt_ext.ops.density_splat import sum_blocks
 
-TILE_HEIGHT, TILE_WIDTH = 16, 64
 BLOCK = 128  # pixels of a window's side that a person's program looks at together
 ROI_ROWS, ROI_COLUMNS = 8, 64
 
@@ -64,7 +63,7 @@ def measure_people(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """One program a person: scale = 1 / (sums of the whole windows * mass inside), a kernel."""
+    """One program per person: scale = 1 / (sums of the whole windows * mass inside), for each kernel."""
     person = tl.program_id(0).to(tl.int64)
     region = roi + tl.load(image + person).to(tl.int64) * height * width
     mass = 0.0
@@ -129,7 +128,7 @@ def splat_tiles(
     TILE_HEIGHT: tl.constexpr,
     TILE_WIDTH: tl.constexpr,
 ):
-    """One program a tile of the output: the kernels that touch it, in their order."""
+    """One program per tile of the output: the kernels that touch it, in their order."""
     tile = tl.program_id(0).to(tl.int64)
     row = (tile // tiles_across % tiles_down).to(tl.int32) * TILE_HEIGHT + tl.arange(0, TILE_HEIGHT)
     column = (tile % tiles_across).to(tl.int32) * TILE_WIDTH + tl.arange(0, TILE_WIDTH)
@@ -178,18 +177,14 @@ def density_splat(
     radius = (truncate * sigma + 0.5).floor().clamp(max=_FAR)
     shift = pixel + 0.5 - points if subpixel else torch.zeros_like(points)
     steepness = (0.5 / sigma.square()).clamp(max=_STEEP)
-    size = points.new_tensor([width, height])
-    first = (pixel - radius).clamp(min=0).minimum(size)
-    last = (pixel + radius + 1).clamp(min=0).minimum(size)
-    last = torch.where(inside[:, None, None], last, first)
-    windows = torch.stack((first[..., 0], last[..., 0], first[..., 1], last[..., 1]), -1)
-    places = torch.cat((pixel, radius, windows), -1).to(torch.int32).reshape(-1, 8)
     shapes = torch.cat((shift, steepness), -1).to(torch.float32).reshape(-1, 4)
+    pixel, radius = pixel.reshape(-1, 2), radius.reshape(-1, 2)  # (P * K, 2)
+    windows = windows_around(
+        pixel, radius, image.repeat_interleave(kernels), inside.repeat_interleave(kernels), height, width
+    )
+    bounds = torch.stack((windows.left, windows.right, windows.top, windows.bottom), 1)
+    places = torch.cat((pixel, radius, bounds), 1).to(torch.int32)
     scales = shapes.new_empty(people * kernels)
-    tiles = cut(images, rows, columns, TILE_HEIGHT, TILE_WIDTH)
-    left, right, top, bottom = windows.to(torch.int64).reshape(-1, 4).unbind(1)
-    pixels = Windows(image.repeat_interleave(kernels), top, bottom, left, right)
-    members, starts = windows_by_tile(pixels, tiles, stride)
     with torch.cuda.device_of(points):
         measure_people[(people,)](
             places,
@@ -207,22 +202,6 @@ def density_splat(
             COLUMNS=ROI_COLUMNS,
             num_warps=1,
         )
-        splat_tiles[(tiles.programs,)](
-            places,
-            shapes,
-            scales,
-            members,
-            starts,
-            maps,
-            height,
-            width,
-            stride,
-            rows,
-            columns,
-            tiles.down,
-            tiles.across,
-            TILE_HEIGHT=TILE_HEIGHT,
-            TILE_WIDTH=TILE_WIDTH,
-            num_warps=4,
-        )
+    sizes = (height, width, stride, rows, columns)
+    splat_by_tiles(splat_tiles, (places, shapes, scales), windows, maps, sizes, stride)
     return maps if roi is None else maps.mul_(roi)

@@ -1,8 +1,8 @@
 """The operator geodesic_splat in Triton: Gaussians of the distance that a person would walk.
 
-Costs of steps between neighbouring pixels are computed once an image. One program a person then sweeps its window
+Costs of steps between neighbouring pixels are computed once per image. One program per person then sweeps its window
 up and down, left and right until nothing changes: the fixed point is the cheapest path, as Dijkstra's algorithm
-finds it. The window becomes a Gaussian in place, and one program a tile of the output adds the windows up.
+finds it. The window becomes a Gaussian in place, and one program per tile of the output adds the windows up.
 """
 
 # The kernels' arguments have no types in Python.
@@ -18,10 +18,9 @@ import triton.language as tl
 from torch import Tensor
 
 from skt_ext._triton.density_splat import BLOCK, _axis_sum, density_splat
-from skt_ext._triton.tiles import Windows, cut, image_of, stand_inside, windows_by_tile
+from skt_ext._triton.tiles import Windows, image_of, splat_by_tiles, stand_inside, windows_around
 from skt_ext.ops.density_splat import sum_blocks
 
-TILE_HEIGHT, TILE_WIDTH = 16, 64
 LINE = 64  # pixels of a line that a person's program relaxes together
 SCRATCH = 2**26  # float32 of windows kept at a time: 256 MiB, and a little more for the last of them
 
@@ -91,7 +90,7 @@ def fill_windows(
     LINE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One program a person: the window exp(-D^2 / (2 sigma^2)), and what to multiply it by."""
+    """One program per person: the window exp(-D^2 / (2 sigma^2)), and what to multiply it by."""
     person = tl.program_id(0).to(tl.int64)
     image, top, left = (
         tl.load(people + person * 8).to(tl.int64),
@@ -154,7 +153,7 @@ def add_windows(
     TILE_HEIGHT: tl.constexpr,
     TILE_WIDTH: tl.constexpr,
 ):
-    """One program a tile of the output: the windows that touch it, in their order."""
+    """One program per tile of the output: the windows that touch it, in their order."""
     tile = tl.program_id(0).to(tl.int64)
     row = (tile // tiles_across % tiles_down).to(tl.int32) * TILE_HEIGHT + tl.arange(0, TILE_HEIGHT)
     column = (tile % tiles_across).to(tl.int32) * TILE_WIDTH + tl.arange(0, TILE_WIDTH)
@@ -202,18 +201,15 @@ def geodesic_splat(
         inside = stand_inside(points, in_image, images, height, width, roi)
         pixel = torch.where(inside[:, None], points, 0).floor().to(torch.int64)  # (P, 2)
         radius = (truncate * sigma + 0.5).floor().clamp(max=2**30).to(torch.int64)
-        size = torch.tensor([width, height], device=points.device)
-        first = (pixel - radius[:, None]).clamp(min=0)
-        last = torch.where(inside[:, None], (pixel + radius[:, None] + 1).minimum(size), first)
-        for chosen in _groups((last - first).prod(1)):
+        windows = windows_around(pixel, radius[:, None], in_image, inside, height, width)
+        steepness = (0.5 / sigma.square()).clamp(max=1e30).to(torch.float32)
+        for chosen in _groups((windows.bottom - windows.top) * (windows.right - windows.left)):
             _add_people(
                 maps,
-                in_image[chosen].clamp(0, images - 1),
                 pixel[chosen],
                 radius[chosen],
-                first[chosen],
-                last[chosen],
-                (0.5 / sigma[chosen].square()).clamp(max=1e30).to(torch.float32),
+                Windows(*(bound[chosen] for bound in windows)),
+                steepness[chosen],
                 steps,
                 conserve,
             )
@@ -267,43 +263,30 @@ def _groups(areas: Tensor) -> list[slice]:
 
 def _add_people(
     maps: Tensor,
-    image: Tensor,
     pixel: Tensor,
     radius: Tensor,
-    first: Tensor,
-    last: Tensor,
+    windows: Windows,
     steepness: Tensor,
     steps: tuple[Tensor, Tensor, Tensor, Tensor],
     conserve: bool,
 ) -> None:
-    """Add the windows first to last, (P, 2) [x, y], of one group of people to maps (B, H, W)."""
+    """Add the windows of one group of people, with their middles in pixel (P, 2) [x, y], to maps (B, H, W)."""
     images, height, width = maps.shape
-    sides = last - first
-    areas = sides.prod(1)
+    heights, widths = windows.bottom - windows.top, windows.right - windows.left
+    areas = heights * widths
     bases = areas.cumsum(0) - areas
-    windows = maps.new_empty(int(areas.sum()))
-    people = torch.stack(
-        (
-            image,
-            first[:, 1],
-            first[:, 0],
-            sides[:, 1],
-            sides[:, 0],
-            *(pixel - first).flip(1).unbind(1),
-            radius,
-        ),
-        1,
-    ).to(torch.int32)
+    values = maps.new_empty(int(areas.sum()))
+    row, column = pixel[:, 1] - windows.top, pixel[:, 0] - windows.left
+    image = windows.image.clamp(0, images - 1)
+    people = torch.stack((image, windows.top, windows.left, heights, widths, row, column, radius), 1)
+    people = people.to(torch.int32)
     scales = torch.empty_like(steepness)
-    tiles = cut(images, height, width, TILE_HEIGHT, TILE_WIDTH)
-    pixels = Windows(image, first[:, 1], last[:, 1], first[:, 0], last[:, 0])
-    members, starts = windows_by_tile(pixels, tiles, 1)
     with torch.cuda.device_of(maps):
         fill_windows[(len(people),)](
             people,
             steepness,
             bases,
-            windows,
+            values,
             scales,
             *steps,
             height,
@@ -313,19 +296,4 @@ def _add_people(
             BLOCK=BLOCK,
             num_warps=1,
         )
-        add_windows[(tiles.programs,)](
-            people,
-            bases,
-            windows,
-            scales,
-            members,
-            starts,
-            maps,
-            height,
-            width,
-            tiles.down,
-            tiles.across,
-            TILE_HEIGHT=TILE_HEIGHT,
-            TILE_WIDTH=TILE_WIDTH,
-            num_warps=4,
-        )
+    splat_by_tiles(add_windows, (people, bases, values, scales), windows, maps, (height, width), stride=1)

@@ -1,9 +1,16 @@
-"""Which windows touch which tile of the output: an ordered list a tile, made on the device of the points."""
+"""The launch that both operators share: one program per tile of the output, with a list of the windows that touch it.
 
-from typing import NamedTuple
+The lists are made on the device of the points. A tile's program adds its windows in the order of the people, so that
+the same call gives the same bits.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+TILE_HEIGHT, TILE_WIDTH = 16, 64  # cells
 
 
 class Windows(NamedTuple):
@@ -16,45 +23,67 @@ class Windows(NamedTuple):
     right: Tensor
 
 
-class Tiles(NamedTuple):
-    """The output cut into tiles, image by image, row by row; the last ones may reach beyond it."""
+def windows_around(
+    pixel: Tensor, radius: Tensor, image: Tensor, inside: Tensor, height: int, width: int
+) -> Windows:
+    """The part inside the image of the windows that reach `radius` to each side of `pixel`, (N, 2) [x, y] each.
 
-    images: int
-    down: int
-    across: int
-    height: int  # cells of a tile
-    width: int
-
-    @property
-    def programs(self) -> int:
-        return self.images * self.down * self.across
-
-
-def cut(images: int, height: int, width: int, tile_height: int, tile_width: int) -> Tiles:
-    return Tiles(images, -(-height // tile_height), -(-width // tile_width), tile_height, tile_width)
-
-
-def windows_by_tile(windows: Windows, tiles: Tiles, stride: int) -> tuple[Tensor, Tensor]:
-    """(members, starts): the windows of tile t are members[starts[t] : starts[t + 1]], in rising order.
-
-    stride: pixels of a cell's side
+    image (N,) says which image each is in; those not `inside` (N,) get an empty window.
     """
-    height, width = tiles.height * stride, tiles.width * stride  # pixels of a tile
+    size = torch.tensor([width, height], device=pixel.device)
+    first = (pixel - radius).clamp(min=0).minimum(size).to(torch.int64)
+    last = (pixel + radius + 1).clamp(min=0).minimum(size).to(torch.int64)
+    last = torch.where(inside[:, None], last, first)
+    return Windows(image, first[:, 1], last[:, 1], first[:, 0], last[:, 0])
+
+
+def splat_by_tiles(
+    kernel: Any, tables: Sequence[Tensor], windows: Windows, maps: Tensor, sizes: Sequence[int], stride: int
+) -> None:
+    """Launch kernel(*tables, members, starts, maps, *sizes, tiles_down, tiles_across), one program per tile.
+
+    maps (B, rows, columns) is cut into tiles, image by image, row by row; the last ones may reach beyond it. The
+    windows of tile t are members[starts[t] : starts[t + 1]], in rising order; a cell's side is `stride` pixels.
+    """
+    images, rows, columns = maps.shape
+    down, across = -(-rows // TILE_HEIGHT), -(-columns // TILE_WIDTH)
+    members, starts = _windows_by_tile(windows, images, down, across, stride)
+    grid = (images * down * across,)
+    with torch.cuda.device_of(maps):  # type: ignore[no-untyped-call]
+        kernel[grid](
+            *tables,
+            members,
+            starts,
+            maps,
+            *sizes,
+            down,
+            across,
+            TILE_HEIGHT=TILE_HEIGHT,
+            TILE_WIDTH=TILE_WIDTH,
+            num_warps=4,
+        )
+
+
+def _windows_by_tile(
+    windows: Windows, images: int, down: int, across: int, stride: int
+) -> tuple[Tensor, Tensor]:
+    """members (M,) int32 and starts (tiles + 1,) int64."""
+    height, width = TILE_HEIGHT * stride, TILE_WIDTH * stride  # pixels of a tile
     first_down, first_across = windows.top // height, windows.left // width
-    down = (windows.bottom - 1) // height + 1 - first_down
-    across = (windows.right - 1) // width + 1 - first_across
+    touched_down = (windows.bottom - 1) // height + 1 - first_down
+    touched_across = (windows.right - 1) // width + 1 - first_across
     filled = (windows.bottom > windows.top) & (windows.right > windows.left)
-    pairs = torch.where(filled, down * across, 0)  # (N,) tiles that each window touches
+    pairs = torch.where(filled, touched_down * touched_across, 0)  # (N,) tiles that each window touches
     ends = pairs.cumsum(0)
     total = int(ends[-1]) if len(ends) else 0
     numbers = torch.arange(len(pairs), device=pairs.device)
     window = torch.repeat_interleave(numbers, pairs, output_size=total)  # (total,)
     place = torch.arange(total, device=pairs.device) - (ends - pairs)[window]
-    row = first_down[window] + place // across[window]
-    column = first_across[window] + place % across[window]
-    tile = (windows.image[window] * tiles.down + row) * tiles.across + column
+    row = first_down[window] + place // touched_across[window]
+    column = first_across[window] + place % touched_across[window]
+    tile = (windows.image[window] * down + row) * across + column
     tile, order = torch.sort(tile, stable=True)
-    starts = torch.searchsorted(tile, torch.arange(tiles.programs + 1, device=tile.device))
+    starts = torch.searchsorted(tile, torch.arange(images * down * across + 1, device=tile.device))
     return window[order].to(torch.int32), starts
 
 

@@ -91,7 +91,7 @@ def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> No
     ctx.save_for_backward(gradient)
     ctx.scale, ctx.per_pixel, ctx.dtype = scale, per_pixel, student.dtype
     with torch.enable_grad():
-        ctx.to_student = _NoSecondDerivative.apply(student)
+        ctx.to_student = _NoSecondDerivative.apply(student)  # type: ignore[no-untyped-call]
     ctx.mark_non_differentiable(gradient)
     ctx.set_materialize_grads(False)
 

@@ -1,6 +1,7 @@
 """Density maps of truncated Gaussians: D = sum over people and their kernels of exp(-|x - p|^2 / (2 sigma^2)) / Z."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -85,29 +86,18 @@ def stands_inside(point: list[float], height: int, width: int, roi: Tensor | Non
 
 
 def sum_blocks(maps: Tensor, stride: int) -> Tensor:
-    """(B, H, W) -> (B, ceil(H / stride), ceil(W / stride))"""
-    images, height, width = maps.shape
-    rows, columns = -(-height // stride), -(-width // stride)
-    padded = F.pad(maps, (0, columns * stride - width, 0, rows * stride - height))
-    return padded.reshape(images, rows, stride, columns, stride).sum((2, 4))
+    """Sums over blocks of stride x stride: (..., H, W) -> (..., ceil(H / stride), ceil(W / stride))."""
+    height, width = maps.shape[-2:]
+    # A block larger than the map is as good as one of the map's size, and takes no more memory.
+    block_height, block_width = min(stride, max(height, 1)), min(stride, max(width, 1))
+    rows, columns = -(-height // block_height), -(-width // block_width)
+    padded = F.pad(maps, (0, columns * block_width - width, 0, rows * block_height - height))
+    return padded.reshape(*maps.shape[:-2], rows, block_height, columns, block_width).sum((-3, -1))
 
 
 def fake(
-    points: Tensor,
-    sigma: Tensor,
-    offsets: Tensor,
-    height: int,
-    width: int,
-    stride: int,
-    truncate: float,
-    conserve: bool,
-    subpixel: bool,
-    roi: Tensor | None,
+    points: Tensor, sigma: Tensor, offsets: Tensor, height: int, width: int, stride: int, *options: Any
 ) -> Tensor:
-    return empty_maps(points, offsets, height, width, stride)
-
-
-def empty_maps(points: Tensor, offsets: Tensor, height: int, width: int, stride: int) -> Tensor:
     cells = (offsets.shape[0] - 1, -(-height // stride), -(-width // stride))
     return points.new_empty(cells, dtype=torch.float32)
 

@@ -1,4 +1,4 @@
-"""Straight kernels beyond the plain map: coarse cells, sub-pixel centres, several kernels a person, batches."""
+"""Straight kernels beyond the plain map: coarse cells, sub-pixel centres, several kernels per person, batches."""
 
 import math
 import re
@@ -154,7 +154,7 @@ class TestBatches:
             (
                 lambda: density_maps([torch.zeros(1, 2)] * 2, (2, 2), [1.0]),
                 ValueError,
-                "sigma must be a number or hold one entry an image, 2, got 1",
+                "sigma must be a number or hold one entry per image, 2, got 1",
             ),
             (
                 lambda: density_maps([torch.zeros(1, 2)] * 2, (2, 2), [1.0, torch.ones(2)]),

@@ -142,7 +142,7 @@ def test_equals_all_pairs_of_distances(people, seed, scale, neighbors):
         (
             lambda: geometry_adaptive_sigma(points(), minimum=2.0, maximum=1.0),
             ValueError,
-            "maximum must be at least minimum, 2.0, got 1.0",
+            "maximum must be at least minimum, 2, got 1",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

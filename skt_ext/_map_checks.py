@@ -1,4 +1,4 @@
-"""Argument checks of density maps and widths: people, regions and images as float64, bool and float32 tensors."""
+"""Checks of people, sigmas, regions and images: they become float64, bool and float32 tensors, or a clear error."""
 
 import numbers
 from typing import Any
@@ -7,9 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skt_ext._checks import check_count, check_number
+from skt_ext._checks import as_count, as_number, check_device, check_no_tangent
 
 LARGEST_RADIUS = 1_000_000  # pixels; beyond any image, and a kernel of this size still fits in memory
+# A Gaussian of this sigma is one pixel, or two where the person stands exactly between them; squares of smaller ones
+# would not be numbers any more.
+SMALLEST_SIGMA = 1e-9
+LARGEST_STEP = 1e30  # pixels that a change of 1 in one channel of the image is worth; float32 ends soon after
 
 
 def as_float64(name: str, value: Any, expected: str) -> Tensor:
@@ -20,13 +24,18 @@ def as_float64(name: str, value: Any, expected: str) -> Tensor:
         raise TypeError(f"{name} must be a tensor or an array of numbers {expected}, got {came}")
     if value.is_complex() or value.dtype == torch.bool:
         raise TypeError(f"{name} must be real numbers, got {value.dtype}")
-    if value.requires_grad:
-        raise ValueError(f"{name} requires a gradient, which skt_ext does not compute: pass {name}.detach()")
+    _check_constant(name, value)
     return value.to(torch.float64)
 
 
+def _check_constant(name: str, value: Tensor) -> None:
+    if value.requires_grad:
+        raise ValueError(f"{name} requires a gradient, which skt_ext does not compute: pass {name}.detach()")
+    check_no_tangent(name, value)
+
+
 def as_points(points: Any, name: str = "points") -> Tensor:
-    """(P, 2) float64, or a clear error."""
+    """(P, 2) float64."""
     positions = as_float64(name, points, "(P, 2) of [x, y]")
     if positions.ndim != 2 or positions.shape[1] != 2:
         raise ValueError(f"{name} must have shape (P, 2), [x, y] in each row, got {tuple(positions.shape)}")
@@ -35,11 +44,11 @@ def as_points(points: Any, name: str = "points") -> Tensor:
 
 
 def as_people(points: Any, name: str = "points") -> Tensor:
-    """(P, K, 2) float64 from (P, 2) or (P, K, 2), or a clear error."""
+    """(P, K, 2) float64 from (P, 2) or (P, K, 2)."""
     positions = as_float64(name, points, "(P, 2) of [x, y]")
     if positions.ndim not in (2, 3) or positions.shape[-1] != 2 or 0 in positions.shape[1:]:
         raise ValueError(
-            f"{name} must have shape (P, 2), [x, y] in each row, or (P, K, 2) with K kernels a person, "
+            f"{name} must have shape (P, 2), [x, y] in each row, or (P, K, 2) with K kernels per person, "
             f"got {tuple(positions.shape)}"
         )
     _check_finite(name, positions)
@@ -53,48 +62,46 @@ def _check_finite(name: str, positions: Tensor) -> None:
         raise ValueError(f"{name} must be finite, got {name}[{index}] = {positions[index].tolist()}")
 
 
-def as_widths(sigma: Any, points: Tensor, truncate: float, name: str = "sigma") -> Tensor:
+def as_sigma(sigma: Any, points: Tensor, truncate: float, name: str = "sigma") -> Tensor:
     """(P, K, 2) float64, [x, y], for points (P, K, 2), from one number, (P,), (P, 2), (P, K) or (P, K, 2)."""
     people, kernels, _ = points.shape
     if isinstance(sigma, numbers.Real):
-        check_number(name, sigma, positive=True)
-        widths = points.new_full((people, kernels, 2), float(sigma))
+        sigmas = points.new_full((people, kernels, 2), as_number(name, sigma, positive=True))
     else:
-        widths = as_float64(name, sigma, "(P,), or a number")
-        if widths.device != points.device:
-            raise ValueError(f"{name} must be on the device of points, {points.device}, got {widths.device}")
+        sigmas = as_float64(name, sigma, "(P,), or a number")
+        check_device(name, sigmas, "points", points)
         shapes: tuple[tuple[int, ...], ...]
         if kernels == 1:
             shapes, axes = ((people,), (people, 2)), f"(P,) = ({people},) or (P, 2) = ({people}, 2)"
         else:
             shapes = ((people, kernels), (people, kernels, 2))
             axes = f"(P, K) = ({people}, {kernels}) or (P, K, 2) = ({people}, {kernels}, 2)"
-        if tuple(widths.shape) not in shapes:
-            raise ValueError(f"{name} must be a number or have shape {axes}, got {tuple(widths.shape)}")
-        if tuple(widths.shape) == shapes[0]:  # one for both axes
-            widths = widths.unsqueeze(-1).expand(*widths.shape, 2)
-        widths = widths.reshape(people, kernels, 2)
-    usable = (widths > 0) & (widths * truncate <= LARGEST_RADIUS)
+        if tuple(sigmas.shape) not in shapes:
+            raise ValueError(f"{name} must be a number or have shape {axes}, got {tuple(sigmas.shape)}")
+        if tuple(sigmas.shape) == shapes[0]:  # one for both axes
+            sigmas = sigmas.unsqueeze(-1).expand(*sigmas.shape, 2)
+        sigmas = sigmas.reshape(people, kernels, 2)
+    usable = (sigmas > 0) & (sigmas * truncate <= LARGEST_RADIUS)
     if not usable.all():
         person, kernel, axis = (~usable).nonzero()[0].tolist()
         raise ValueError(
             f"{name} must be above 0 and truncate * sigma at most {LARGEST_RADIUS} pixels, "
-            f"got {name}[{person}] = {widths[person, kernel, axis].item()}"
+            f"got {name}[{person}] = {sigmas[person, kernel, axis].item()}"
         )
-    return widths
+    return sigmas.clamp(min=SMALLEST_SIGMA)
 
 
-def check_shape(shape: Any) -> tuple[int, int]:
+def as_shape(shape: Any) -> tuple[int, int]:
     if not isinstance(shape, (tuple, list, torch.Size)) or len(shape) != 2:
         raise ValueError(f"shape must be (H, W), got {shape!r}")
-    height, width = shape
-    check_count("shape[0]", height)
-    check_count("shape[1]", width)
+    height, width = as_count("shape[0]", shape[0]), as_count("shape[1]", shape[1])
+    if height * width >= 2**48:
+        raise ValueError(f"shape must be (H, W) with fewer than 2^48 pixels, got {height} x {width}")
     return height, width
 
 
 def as_region(roi: Any, shape: tuple[int, ...], axes: str = "(H, W)") -> Tensor:
-    """A bool tensor of that shape, or a clear error."""
+    """A bool tensor of that shape."""
     if not isinstance(roi, (Tensor, np.ndarray)):
         raise TypeError(f"roi must be a bool tensor or array {axes}, got {type(roi).__name__}")
     if roi.dtype not in (torch.bool, np.bool_):
@@ -110,13 +117,13 @@ def as_image(image: Any, shape: tuple[int, int], batch: tuple[int, ...] = ()) ->
     """(*batch, C, H, W) float32 from (C, H, W) or (H, W) of uint8 or floats; uint8 becomes value / 255."""
     axes = f"({'B, ' if batch else ''}C, H, W)"
     if isinstance(image, np.ndarray) and image.dtype.kind in "fu":
-        image = torch.from_numpy(np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("=")))
+        # A copy, because torch takes neither steps backwards nor foreign byte orders, and warns of read-only arrays.
+        image = torch.from_numpy(np.array(image, dtype=image.dtype.newbyteorder("="), order="C"))
     if not isinstance(image, Tensor):
         raise TypeError(f"image must be a tensor or array {axes}, got {type(image).__name__}")
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise TypeError(f"image must be uint8 or floating point, got {image.dtype}")
-    if image.requires_grad:
-        raise ValueError("image requires a gradient, which skt_ext does not compute: pass image.detach()")
+    _check_constant("image", image)
     without_channels = image.ndim == len(batch) + 2
     fits = without_channels or image.ndim == len(batch) + 3
     if not fits or tuple(image.shape[: len(batch)]) != batch or tuple(image.shape[-2:]) != shape:
@@ -131,8 +138,15 @@ def as_image(image: Any, shape: tuple[int, int], batch: tuple[int, ...] = ()) ->
     return values
 
 
-def check_geodesic(weight: Any, gain: Any) -> None:
-    check_number("geodesic_weight", weight, positive=False)
+def as_geodesic(weight: Any, gain: Any) -> tuple[float, float]:
+    """geodesic_weight in [0, 1) and geodesic_gain."""
+    weight = as_number("geodesic_weight", weight, positive=False)
     if weight >= 1:
-        raise ValueError(f"geodesic_weight must be below 1, got {weight!r}")
-    check_number("geodesic_gain", gain, positive=False)
+        raise ValueError(f"geodesic_weight must be below 1, got {weight:g}")
+    gain = as_number("geodesic_gain", gain, positive=False)
+    step = weight / (1 - weight) * gain
+    if step > LARGEST_STEP:
+        raise ValueError(
+            f"geodesic_gain * geodesic_weight / (1 - geodesic_weight) must be at most {LARGEST_STEP}, got {step}"
+        )
+    return weight, gain
