@@ -71,8 +71,7 @@ class Arguments {
   }
 
   void same_device(const char* name, const Tensor& tensor, const char* other_name, const Tensor& other) const {
-    require(tensor.is_cuda() == other.is_cuda() && tensor.get_device_index() == other.get_device_index(), name,
-            " must be on the device of ", other_name);
+    require(tensor.device() == other.device(), name, " must be on the device of ", other_name);
   }
 
  private:
