@@ -1,7 +1,8 @@
 """How much faster the 1/4-CSRNet counts than CSRNet, and which way of running it is the fastest here.
 
-Random weights: time does not depend on them. Every way of running a network must give the count of plain eager torch
-within 0.1 %.
+Random weights: time does not depend on them. Every way of running a network must give the count of plain eager
+torch, within 0.1 % in float32 and within 2 % in bfloat16, which is timed where the processor computes it in hardware.
+The differences are printed.
 
     python benchmarks/bench_student_speed.py
 """
@@ -21,6 +22,7 @@ from skt_crowd.device import autocast_for, resolve_precision
 from skt_crowd.efficiency import count_macs
 from skt_crowd.models import build_model
 
+TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}  # relative, of a count
 PLAIN, STUDENT = "CSRNet, eager float32", "1/4-CSRNet, eager float32"
 
 
@@ -67,13 +69,17 @@ def main() -> None:
 
     ways = ways_of_running(torch.randn(1, 3, height, width))
     plain = {name: float(ways[f"{name}, eager float32"]().sum()) for name in ("CSRNet", "1/4-CSRNet")}
-    worst = 0.0
+    differences = {}
     for name, forward in ways.items():
         expected = plain[name.partition(",")[0]]
-        worst = max(worst, abs(float(forward().float().sum()) / expected - 1))
-    print(f"counts relative to eager float32: {worst:.1e} at most")
-    if worst > 1e-3:
-        raise SystemExit("a way of running the network counts differently: not timed")
+        differences[name] = abs(float(forward().float().sum()) / expected - 1)
+        print(f"  {name:48s} count differs by {differences[name]:.1e} from eager float32")
+        if differences[name] > TOLERANCE["bfloat16" if "bfloat16" in name else "float32"]:
+            raise SystemExit(f"{name}: counts differently: not timed")
+    worst = max(difference for name, difference in differences.items() if "bfloat16" not in name)
+    rounded = max(
+        (difference for name, difference in differences.items() if "bfloat16" in name), default=None
+    )
 
     timings = time_alternately(ways, rounds=arguments.rounds)
     for name, timing in timings.items():
@@ -83,7 +89,9 @@ def main() -> None:
         "student_speed",
         timings,
         baseline=PLAIN,
-        notes=f"{height}x{width}, batch 1, forward only; counts within {worst:.0e} of eager; same precision, eager: "
+        notes=f"{height}x{width}, batch 1, forward only; counts within {worst:.0e} of eager"
+        + (f" and {rounded:.0e} in bfloat16" if rounded is not None else "")
+        + "; same precision, eager: "
         f"{timings[PLAIN].median / timings[STUDENT].median:.2f}x",
     )
 

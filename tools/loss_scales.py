@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from skt_crowd.data import SigmaRule, TrainingCrops, hold_out, open_dataset
-from skt_crowd.models import CrowdCounter, FeatureTaps, build_model
+from skt_crowd.models import CrowdModel, FeatureTaps, build_model
 from skt_crowd.weights import load_model
 from skt_ext.losses import StructuredKnowledgeTransfer
 
@@ -27,7 +27,7 @@ def gradient_norm(term: Tensor, parameters: list[Tensor]) -> float:
     return sum(float(g.double().square().sum()) for g in gradients if g is not None) ** 0.5
 
 
-def measure(profile: str, teacher: CrowdCounter, images: Tensor, targets: Tensor, steps: int) -> None:
+def measure(profile: str, teacher: CrowdModel, images: Tensor, targets: Tensor, steps: int) -> None:
     """Print the terms of a fresh student, update it ``steps`` times with the paper's weights, and print them again."""
     torch.manual_seed(0)
     student = build_model("csrnet", "1/4").train()

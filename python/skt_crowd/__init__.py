@@ -1,1 +1,1 @@
-"""Distil, train, evaluate and run crowd counters: the application on top of ``skt_ext``."""
+"""Distil, train, evaluate and run crowd counting models: the application on top of ``skt_ext``."""

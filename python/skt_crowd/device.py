@@ -13,11 +13,12 @@ from skt_crowd.errors import UsageError
 def choose_device(name: str) -> torch.device:
     """``auto`` is CUDA where torch sees a device, else the CPU.
 
-    >>> choose_device("cpu")
-    device(type='cpu')
-
     Raises:
-        UsageError: another word, or CUDA where there is none.
+        UsageError: another name, or CUDA where there is none.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
     """
     if name not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device: expected auto, cpu or cuda, got {name!r}")
@@ -35,11 +36,12 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
     ``"auto"`` is bfloat16 on CUDA devices with bfloat16 units and on CPUs with AVX512-BF16 or AMX, where it
     is faster; elsewhere bfloat16 is emulated and slower than float32, so float32.
 
-    >>> resolve_precision("float32", "cpu")
-    'float32'
-
     Raises:
-        UsageError: another word.
+        UsageError: another name.
+
+    Example:
+        >>> resolve_precision("float32", "cpu")
+        'float32'
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -51,12 +53,13 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
 def autocast_for(precision: str, device: torch.device | str) -> AbstractContextManager[object]:
     """A context in which convolutions run in ``precision`` on ``device``; weights stay float32.
 
-    >>> with autocast_for("bfloat16", "cpu"):
-    ...     torch.nn.Conv2d(3, 1, 1)(torch.zeros(1, 3, 2, 2)).dtype
-    torch.bfloat16
-
     Raises:
-        UsageError: a word that is no precision.
+        UsageError: not a precision.
+
+    Example:
+        >>> with autocast_for("bfloat16", "cpu"):
+        ...     torch.nn.Conv2d(3, 1, 1)(torch.zeros(1, 3, 2, 2)).dtype
+        torch.bfloat16
     """
     resolved = resolve_precision(precision, device)
     # Disabled rather than absent: "float32" means float32 also inside somebody else's autocast.
@@ -69,9 +72,10 @@ def in_full_precision(layer: nn.Conv2d, feature: torch.Tensor) -> torch.Tensor:
     For layers with one output channel, which cost nothing: bfloat16 would round each cell of a density map to
     three digits.
 
-    >>> with autocast_for("bfloat16", "cpu"):
-    ...     in_full_precision(nn.Conv2d(3, 1, 1), torch.zeros(1, 3, 2, 2)).dtype
-    torch.float32
+    Example:
+        >>> with autocast_for("bfloat16", "cpu"):
+        ...     in_full_precision(nn.Conv2d(3, 1, 1), torch.zeros(1, 3, 2, 2)).dtype
+        torch.float32
     """
     with without_autocast(feature.device):
         result: torch.Tensor = layer(feature.to(layer.weight.dtype))

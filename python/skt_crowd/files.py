@@ -17,11 +17,12 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
     The bytes go to a temporary file in the same folder, reach the disk (``fsync``), and only then take the
     name. The folder is made if it is missing. The stream can seek.
 
-    >>> atomic_write(Path("count.txt"), lambda stream: stream.write(b"188"))  # doctest: +SKIP
-
     Raises:
         SktError: the file cannot be written; names the file and the cause. Whatever else ``write`` raises
             passes through.
+
+    Example:
+        >>> atomic_write(Path("count.txt"), lambda stream: stream.write(b"188"))  # doctest: +SKIP
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

@@ -1,4 +1,4 @@
-"""Pictures of a report: arrays in, one PNG file out. Matplotlib is imported with the first picture."""
+"""Figures of a report: arrays in, one PNG file out. Matplotlib is imported with the first figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ LINES = (
     "#e69f00",
     "#56b4e9",
     "#000000",
-)  # told apart by everybody
+)  # can be told apart with any colour vision
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row of :func:`save_comparison`: an image and the density maps made of it, in people per cell."""
+    """One row of ``save_comparison``: an image and the density maps made of it, in people per cell."""
 
     name: str
     image: np.ndarray  # (H, W, 3) uint8 RGB
@@ -84,7 +84,7 @@ def save_comparison(path: Path, rows: Sequence[Comparison]) -> None:
 
 
 def save_count_scatter(path: Path, predicted: Sequence[float], actual: Sequence[float], title: str) -> None:
-    """Predicted against annotated counts, one dot an image, with a perfect counter's diagonal, MAE and RMSE.
+    """Predicted against annotated counts, one dot per image, with the diagonal of a perfect model, MAE and RMSE.
 
     Raises:
         UsageError: no images, or lists of different lengths.
@@ -110,7 +110,7 @@ def save_count_scatter(path: Path, predicted: Sequence[float], actual: Sequence[
 
 
 def save_loss_curves(path: Path, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-    """Loss terms over time on a logarithmic axis: every value pale, their running mean dark.
+    """Loss terms over time on a logarithmic axis: single values pale, their running mean dark.
 
     Args:
         path: the PNG file.
@@ -145,7 +145,7 @@ def save_loss_curves(path: Path, curves: Mapping[str, tuple[Sequence[float], Seq
 def save_feature_means(
     path: Path, image: np.ndarray, levels: Sequence[str], models: Mapping[str, Sequence[np.ndarray]]
 ) -> None:
-    """Features averaged over channels, a row for each model, a column for each level (Fig. 3 of the paper).
+    """Features averaged over channels, one row per model, one column per level (Fig. 3 of the paper).
 
     Each panel has its own colour scale, because widths and magnitudes differ from model to model; ``r`` is
     the correlation of its pixels with those of the first model's panel above it.

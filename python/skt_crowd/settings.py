@@ -1,4 +1,4 @@
-"""The base of every section of a recipe, and the one line that a mistake in it becomes."""
+"""The base class of every section of a recipe, and its errors, one line each."""
 
 from __future__ import annotations
 

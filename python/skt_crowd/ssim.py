@@ -1,4 +1,4 @@
-"""The structural similarity of two maps at every place: the part that measures and losses share."""
+"""Structural similarity of two maps at every position, for both evaluation and losses."""
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,9 @@ def gaussian_window(
 ) -> Tensor:
     """exp(-x^2 / 2 sigma^2) at ``length`` places around 0, divided by its sum: (length,).
 
-    >>> gaussian_window(3, 1.0)
-    tensor([0.2741, 0.4519, 0.2741], dtype=torch.float64)
+    Example:
+        >>> gaussian_window(3, 1.0)
+        tensor([0.2741, 0.4519, 0.2741], dtype=torch.float64)
     """
     place = torch.arange(length, dtype=dtype, device=device) - (length - 1) / 2
     weights = torch.exp(-place.square() / (2 * sigma**2))

@@ -56,26 +56,26 @@ DRAWINGS = [draw_comparison, draw_scatter, draw_curves, draw_features]
 
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_a_png_of_readable_size_with_something_on_it(tmp_path: Path, draw: Callable[[Path], None]) -> None:
-    path = tmp_path / "new folder" / "picture.png"
+    path = tmp_path / "new folder" / "figure.png"
     draw(path)
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 150
-        assert max(picture.size) < 4000
-        colours = picture.convert("RGB").getcolors(1 << 24)
+    with Image.open(path) as figure:
+        assert figure.format == "PNG"
+        assert min(figure.size) > 150
+        assert max(figure.size) < 4000
+        colours = figure.convert("RGB").getcolors(1 << 24)
     assert colours is not None
     assert len(colours) > 50
-    assert [entry.name for entry in path.parent.iterdir()] == ["picture.png"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["figure.png"]
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_an_unwritable_place_is_one_clear_error(tmp_path: Path, draw: Callable[[Path], None]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SktError, match="cannot be written"):
-        draw(tmp_path / "file" / "picture.png")
+        draw(tmp_path / "file" / "figure.png")
 
 
-def test_matplotlib_is_imported_with_the_first_picture_and_pyplot_never(tmp_path: Path) -> None:
+def test_matplotlib_is_imported_with_the_first_figure_and_pyplot_never(tmp_path: Path) -> None:
     script = """
 import pathlib, sys
 from skt_crowd.plots import save_count_scatter
@@ -94,8 +94,8 @@ def test_the_hard_map_is_drawn_upright(tmp_path: Path) -> None:
     save_comparison(
         tmp_path / "a.png", [Comparison("a", np.zeros((40, 64, 3), np.uint8), 1, {"hard": density})]
     )
-    with Image.open(tmp_path / "a.png") as picture:
-        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    with Image.open(tmp_path / "a.png") as figure:
+        pixels = np.asarray(figure.convert("RGB")).astype(int)
     right = pixels[:, pixels.shape[1] // 2 : int(pixels.shape[1] * 0.87)]
     bright = np.argwhere((right[..., 0] > 200) & (right[..., 2] < 200))  # light yellow of the colour map
     assert len(bright) > 100

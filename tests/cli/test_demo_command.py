@@ -1,4 +1,4 @@
-"""``skt demo``, a few steps long: the table, the report and its pictures, and the same again."""
+"""``skt demo``, a few steps long: the table, the report and its figures, and the same again."""
 
 import json
 from pathlib import Path
@@ -19,9 +19,7 @@ TINY = [
 ]
 
 
-def test_a_demonstration_ends_in_a_table_and_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_demonstration_ends_in_a_table_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "TEST_IMAGES", 5)
     monkeypatch.setattr(demo, "SEEDS", (0,))
     monkeypatch.setenv("COLUMNS", "120")
@@ -40,9 +38,9 @@ def test_a_demonstration_ends_in_a_table_and_pictures(
         assert "| " + " | ".join(shown) + " |" in report
         assert all(cell in first.out for cell in shown)
     assert "on 5 images" in report
-    for picture in ("maps", "features", "losses"):
-        assert f"plots/{picture}.png" in report
-        assert (output / "plots" / f"{picture}.png").stat().st_size > 10_000
+    for figure in ("maps", "features", "losses"):
+        assert f"plots/{figure}.png" in report
+        assert (output / "plots" / f"{figure}.png").stat().st_size > 10_000
     assert load_model(output / "student-none-seed0/checkpoints/best.safetensors").label == "1/64-csrnet"
 
     # Slow, and seen above.
@@ -50,7 +48,9 @@ def test_a_demonstration_ends_in_a_table_and_pictures(
     again = skt(*command)
     assert again.code == 0, again.err
     assert again.out.count("finished before") == 5
-    assert again.out[again.out.index("Errors in people") :] == first.out[first.out.index("Errors in people") :]
+    assert (
+        again.out[again.out.index("Errors in people") :] == first.out[first.out.index("Errors in people") :]
+    )
     assert (output / "report.md").read_text() == report
 
 
@@ -61,7 +61,7 @@ def test_a_quick_look_compares_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     ended = skt("demo", "--quick", "--output", output, "--threads", 1, *settings)
     assert ended.code == 0, ended.err
     outcomes = json.loads((output / "results.json").read_text())["outcomes"]
-    assert [outcome["name"] for outcome in outcomes] == ["teacher", demo.EVERYTHING.name]
+    assert [outcome["name"] for outcome in outcomes] == ["teacher", demo.DISTILLED.name]
     report = (output / "report.md").read_text()
     assert "skt demo` without `--quick` compares" in report
     assert demo.NO_TRANSFER.name not in report.lower()

@@ -71,13 +71,13 @@ def test_a_teacher_is_trained(runs: Runs) -> None:
     assert str(runs.teacher / "report.md") in runs.trained.out
 
 
-def test_a_student_is_distilled_with_pictures(runs: Runs, tmp_path: Path) -> None:
+def test_a_student_is_distilled_with_figures(runs: Runs, tmp_path: Path) -> None:
     assert runs.distilled.code == 0, runs.distilled.err
     assert json.loads((runs.student / "results.json").read_text())["steps"] == 3
     report = (runs.student / "report.md").read_text()
-    for picture in ("losses", "counts", "maps", "features"):
-        assert f"plots/{picture}.png" in report
-        with Image.open(runs.student / "plots" / f"{picture}.png") as drawn:
+    for figure in ("losses", "counts", "maps", "features"):
+        assert f"plots/{figure}.png" in report
+        with Image.open(runs.student / "plots" / f"{figure}.png") as drawn:
             assert min(drawn.size) > 200
     again = tmp_path / "student"
     shutil.copytree(runs.student, again)

@@ -43,7 +43,7 @@ def write_shanghaitech(
 def write_mall(
     root: Path, frames: list[list], *, first: int = 1, roi=None, weights=None, height: int = 6, width: int = 8
 ) -> None:
-    """Mall with annotations for frames 1, 2, ... and pictures from frame `first` on."""
+    """Mall with annotations for frames 1, 2, ... and images from frame `first` on."""
     cells = np.empty((1, len(frames)), dtype=object)
     for index, points in enumerate(frames):
         record = np.empty((1, 1), dtype=[("loc", object)])
@@ -59,7 +59,7 @@ def write_mall(
 
 
 def write_brt(root: Path, points_by_name: dict[str, list], *, split: str = "train", dtype="float64") -> None:
-    """Beijing-BRT with pictures of 8 x 6 pixels."""
+    """Beijing-BRT with images of 8 x 6 pixels."""
     for name, points in points_by_name.items():
         write_image(root / split / f"frame/{name}.jpg")
         (root / split / "ground_truth").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Reading pictures: sizes, orientations, sample types, and files that are none."""
+"""Reading images: sizes, orientations, sample types, and files that are none."""
 
 import struct
 import zlib
@@ -109,18 +109,18 @@ def test_missing_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a picture", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+    "content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
 )
-def test_not_a_picture(tmp_path, content):
+def test_not_an_image(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(
-        SktError, match=r"a\.jpg: not a picture in a known format \(JPEG, PNG, BMP, TIFF, WEBP\)$"
+        SktError, match=r"a\.jpg: not an image in a known format \(JPEG, PNG, BMP, TIFF, WEBP\)$"
     ):
         read_image(tmp_path / "a.jpg")
 
 
 def test_folder_instead_of_a_file(tmp_path):
-    with pytest.raises(SktError, match=r"cannot read the picture: .*directory"):
+    with pytest.raises(SktError, match=r"cannot read the image: .*directory"):
         read_image(tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_truncated_file(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(SktError, match=rf"a\.{suffix}: cannot read the picture: .*truncated") as caught:
+    with pytest.raises(SktError, match=rf"a\.{suffix}: cannot read the image: .*truncated") as caught:
         read_image(path)
     assert "\n" not in str(caught.value)
 

@@ -25,7 +25,7 @@ def test_dense_crowds_fit(size, people):
     assert len(render_crowd(5, size, people=people).points) == people
 
 
-def test_the_same_arguments_give_the_same_picture():
+def test_the_same_arguments_give_the_same_image():
     first, second = (render_crowd(11, (64, 80), people=9) for _ in range(2))
     np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_array_equal(first.points, second.points)

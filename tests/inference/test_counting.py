@@ -88,6 +88,7 @@ def test_json(tmp_path: Path) -> None:
                 "height": 17,
                 "width": 30,
                 "passes": 1,
+                "precision": "float32",
                 "seconds": 0.25,
             },
             {
@@ -97,6 +98,7 @@ def test_json(tmp_path: Path) -> None:
                 "height": 17,
                 "width": 30,
                 "passes": 1,
+                "precision": "float32",
                 "seconds": 0.25,
             },
         ],

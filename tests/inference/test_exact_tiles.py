@@ -20,7 +20,7 @@ def exact() -> CSRNet:
     return CSRNet("1/16").double()
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def random_image(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -36,7 +36,7 @@ def test_csrnet_in_tiles_is_csrnet_at_once(
     exact: CSRNet, height: int, width: int, side: tuple[int, int]
 ) -> None:
     predictor = Predictor(exact)
-    image = picture(height, width)
+    image = random_image(height, width)
     whole, tiled = predictor.whole(image), predictor.tiles(image, side)
     assert whole.passes == 1
     assert tiled.passes > 3
@@ -49,7 +49,7 @@ def test_csrnet_in_tiles_is_csrnet_at_once(
 def test_a_map_of_the_images_size_is_put_together_too() -> None:
     torch.manual_seed(0)
     predictor = Predictor(DSSINet("1/16").double())
-    image = picture(211, 357)
+    image = random_image(211, 357)
     whole, tiled = predictor.whole(image), predictor.tiles(image, (512, 96))
     assert tiled.passes == 4
     assert tiled.parts[0].density.shape == (211, 357)
@@ -57,7 +57,7 @@ def test_a_map_of_the_images_size_is_put_together_too() -> None:
 
 
 def test_a_halo_one_cell_smaller_is_not_enough(exact: CSRNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = picture(401, 523)
+    image = random_image(401, 523)
     expected = Predictor(exact).whole(image).parts[0].density
     monkeypatch.setattr(CSRNet, "tiling", replace(CSRNet.tiling, halo=136))
     density = Predictor(exact).tiles(image, (128, 128)).parts[0].density
@@ -65,11 +65,11 @@ def test_a_halo_one_cell_smaller_is_not_enough(exact: CSRNet, monkeypatch: pytes
 
 
 def test_an_image_smaller_than_a_tile_is_seen_at_once(exact: CSRNet) -> None:
-    assert Predictor(exact).tiles(picture(33, 1), (512, 512)).passes == 1
+    assert Predictor(exact).tiles(random_image(33, 1), (512, 512)).passes == 1
 
 
 def test_a_small_budget_makes_tiles_of_the_same_map(exact: CSRNet) -> None:
-    image = picture(620, 701)
+    image = random_image(620, 701)
     tight = Predictor(exact, memory_budget=230 * 2**20).whole(image)
     assert tight.passes > 1
     np.testing.assert_allclose(
@@ -82,19 +82,19 @@ def test_a_model_whose_tiles_differ_says_so(exact: CSRNet, monkeypatch: pytest.M
     with pytest.raises(
         UsageError, match=r"an image of 701 x 620 pixels takes about .*\(it looks everywhere\)"
     ):
-        Predictor(exact, memory_budget=230 * 2**20).whole(picture(620, 701))
+        Predictor(exact, memory_budget=230 * 2**20).whole(random_image(620, 701))
     with pytest.raises(
         UsageError, match=r"no halo makes its map of a tile its map of the whole image \(it looks"
     ):
-        Predictor(exact).tiles(picture(620, 701), (512, 512))
-    assert Predictor(exact).whole(picture(620, 701)).passes == 1  # it fits the default budget
+        Predictor(exact).tiles(random_image(620, 701), (512, 512))
+    assert Predictor(exact).whole(random_image(620, 701)).passes == 1  # it fits the default budget
 
 
 def test_a_budget_too_small_for_any_tile(exact: CSRNet) -> None:
     with pytest.raises(
         UsageError, match=r"^memory budget: room for 0 pixels at a time, but the smallest tile"
     ):
-        Predictor(exact, memory_budget=1).whole(picture(620, 701))
+        Predictor(exact, memory_budget=1).whole(random_image(620, 701))
 
 
 @settings(max_examples=60, deadline=None)

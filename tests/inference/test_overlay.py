@@ -22,19 +22,19 @@ def gray(height: int, width: int, level: int = 100) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 500), (500, 1), (3, 7), (40, 33), (240, 400)])
-def test_any_size_gives_a_picture_wide_enough_for_its_count(height: int, width: int) -> None:
-    picture = draw_overlay(gray(height, width), result(height, width))
-    assert picture.mode == "RGB"
-    assert picture.width >= 320
-    assert picture.height > height
-    bar = np.asarray(picture)[-30:, :150]
+def test_any_size_gives_an_image_wide_enough_for_its_count(height: int, width: int) -> None:
+    overlay = draw_overlay(gray(height, width), result(height, width))
+    assert overlay.mode == "RGB"
+    assert overlay.width >= 320
+    assert overlay.height > height
+    bar = np.asarray(overlay)[-30:, :150]
     assert bar.max() > 200  # the count is written there
 
 
 def test_a_large_photograph_keeps_its_pixels_apart_from_heat() -> None:
-    picture = draw_overlay(gray(240, 400), result(240, 400, np.zeros((30, 50), np.float32)))
-    assert picture.width == 400
-    shown = np.asarray(picture)[:240]
+    overlay = draw_overlay(gray(240, 400), result(240, 400, np.zeros((30, 50), np.float32)))
+    assert overlay.width == 400
+    shown = np.asarray(overlay)[:240]
     assert np.unique(shown).tolist() == [75]  # 100 dimmed to three quarters, no heat anywhere
 
 
@@ -80,8 +80,8 @@ def test_scale() -> None:
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.jpg", "JPEG"), ("A.JPEG", "JPEG")])
 def test_the_suffix_chooses_the_format(tmp_path: Path, name: str, kind: str) -> None:
     save_overlay(tmp_path / "new" / name, gray(30, 40), result(30, 40))
-    with Image.open(tmp_path / "new" / name) as picture:
-        assert picture.format == kind
+    with Image.open(tmp_path / "new" / name) as overlay:
+        assert overlay.format == kind
 
 
 def test_bad_input(tmp_path: Path) -> None:

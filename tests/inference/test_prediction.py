@@ -1,4 +1,4 @@
-"""Sums of maps over parts of the image, against a picture in which every cell is painted out."""
+"""Sums of maps over parts of the image, against an image in which every cell is painted out."""
 
 import numpy as np
 import pytest

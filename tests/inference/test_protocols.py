@@ -11,10 +11,10 @@ from skt_crowd.data import CrowdSample, SigmaRule, make_density
 from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import evaluate, write_csv, write_json
 from skt_crowd.inference import PROTOCOLS, Predictor, find_protocol
-from skt_crowd.models import CrowdCounter, CSRNet, Tiling
+from skt_crowd.models import CrowdModel, CSRNet, Tiling
 
 
-class Pixels(CrowdCounter):
+class Pixels(CrowdModel):
     """One person in every pixel of what it is shown, on cells of 8 x 8 pixels; remembers the sizes."""
 
     name, output_stride, tiling = "pixels", 8, Tiling(True, 8, 16, "a cell sees itself")
@@ -72,7 +72,7 @@ def test_what_a_model_is_shown(name: str, shown: list[tuple[int, int]], count: i
     np.testing.assert_allclose(quarters, count / 4, rtol=0.02)
 
 
-def test_resizing_reads_the_picture_again() -> None:
+def test_resizing_reads_the_image_again() -> None:
     torch.manual_seed(0)
     model = CSRNet("1/16")
     image = np.random.default_rng(0).integers(0, 256, (300, 40, 3), dtype=np.uint8)

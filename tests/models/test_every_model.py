@@ -8,7 +8,7 @@ import torch
 
 from skt_crowd.data import normalize_image, read_image
 from skt_crowd.errors import UsageError
-from skt_crowd.models import CrowdCounter, FeatureTaps, available_models, build_model
+from skt_crowd.models import CrowdModel, FeatureTaps, available_models, build_model
 from skt_crowd.weights import initialize_from_vgg, load_model, save_model
 from skt_ext.losses import StructuredKnowledgeTransfer
 from tests.support.shared_data import shared_path
@@ -19,7 +19,7 @@ STRIDES = {"bl": 8, "can": 8, "csrnet": 8, "dssinet": 1, "mcnn": 4, "sanet": 1}
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
-def narrow(name: str, seed: int = 0) -> CrowdCounter:
+def narrow(name: str, seed: int = 0) -> CrowdModel:
     """A thin model: what is tested does not depend on the width."""
     torch.manual_seed(seed)
     return build_model(name, NARROW.get(name, "1/16"))
@@ -235,7 +235,7 @@ def test_one_step_of_structured_knowledge_transfer(name: str, profile: str) -> N
     assert total() < before
 
 
-# A real picture: a photograph of 359 x 478 pixels with 49 people
+# A real image: a photograph of 359 x 478 pixels with 49 people
 
 
 def photograph() -> torch.Tensor:

@@ -11,10 +11,10 @@ from skt_crowd.models import MCNN
 from skt_crowd.models.mcnn import _gray, _rows
 
 
-def test_gray_is_the_luma_of_the_picture() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
-    expected = (picture @ np.array([0.299, 0.587, 0.114])).round()
-    gray = _gray(normalize_image(picture)[None])
+def test_gray_is_the_luma_of_the_image() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
+    expected = (image @ np.array([0.299, 0.587, 0.114])).round()
+    gray = _gray(normalize_image(image)[None])
     assert gray.shape == (1, 1, 9, 13)
     np.testing.assert_array_equal(gray[0, 0].numpy(), expected)
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from skt_crowd.models import CrowdCounter, build_model
+from skt_crowd.models import CrowdModel, build_model
 
 EXACT = ("csrnet", "dssinet", "mcnn")
 INEXACT = ("bl", "can", "sanet")
 
 
-def in_tiles(model: CrowdCounter, image: torch.Tensor, tile: int, halo: int) -> torch.Tensor:
+def in_tiles(model: CrowdModel, image: torch.Tensor, tile: int, halo: int) -> torch.Tensor:
     """The map of an image (1, 3, H, W) from tiles along its width."""
     stride, width = model.output_stride, image.shape[3]
     parts = []
@@ -20,7 +20,7 @@ def in_tiles(model: CrowdCounter, image: torch.Tensor, tile: int, halo: int) -> 
     return torch.cat(parts, dim=3)
 
 
-def counter(name: str) -> CrowdCounter:
+def counter(name: str) -> CrowdModel:
     torch.manual_seed(0)
     return build_model(name, {"mcnn": "1/4", "sanet": "1/8"}.get(name, "1/32")).double().eval()
 

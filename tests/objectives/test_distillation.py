@@ -5,7 +5,7 @@ import torch
 
 from skt_crowd.data import TrainingBatch
 from skt_crowd.errors import UsageError
-from skt_crowd.models import CrowdCounter, CSRNet, build_model
+from skt_crowd.models import CrowdModel, CSRNet, build_model
 from skt_crowd.objectives.distillation import Distiller, TransferSettings
 from skt_crowd.objectives.supervised import LossSettings, Supervised
 from skt_crowd.training.optimizer import OptimizerSettings
@@ -20,7 +20,7 @@ def batch() -> TrainingBatch:
     )
 
 
-def counters() -> tuple[CrowdCounter, CrowdCounter]:
+def counters() -> tuple[CrowdModel, CrowdModel]:
     torch.manual_seed(1)
     return build_model("csrnet", "1/16"), build_model("csrnet", "1/8")
 

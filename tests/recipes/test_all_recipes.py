@@ -1,4 +1,4 @@
-"""Each of the six models with its own recipes: a step of a teacher, a step of a student, and a counted picture."""
+"""Each of the six models with its own recipes: a step of a teacher, a step of a student, and a counted photograph."""
 
 import json
 from pathlib import Path

@@ -186,7 +186,7 @@ def test_pytorch_files_of_another_content(tmp_path: Path, content: object) -> No
 def test_another_architecture(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "vgg.pth")
     message = the_error(tmp_path / "vgg.pth")
-    assert "not the weights of a known counter (bl, can, csrnet, dssinet, mcnn, sanet)" in message
+    assert "not the weights of a known model (bl, can, csrnet, dssinet, mcnn, sanet)" in message
     assert "found features.0.weight" in message
 
 

@@ -75,8 +75,8 @@ def test_channels_that_the_teacher_does_not_use_are_left_out(name):
         for tensor in wide.parameters():
             tensor.zero_()
         # Put the small model into the wide one, its channels at the beginning of each layer's.
-        for wire in wide.wiring():
-            place(small, wide, wire)
+        for node in wide.channel_graph():
+            place(small, wide, node)
         for path, module in small.named_modules():
             if isinstance(module, torch.nn.PReLU):
                 wide.get_submodule(path).weight.copy_(module.weight)
@@ -85,16 +85,16 @@ def test_channels_that_the_teacher_does_not_use_are_left_out(name):
     torch.testing.assert_close(student(image), small(image))
 
 
-def place(small, wide, wire):
+def place(small, wide, node):
     """Copy one layer of the small model into the corner of the wide one's, input by input."""
-    ours, theirs = small.get_submodule(wire.layer), wide.get_submodule(wire.layer)
+    ours, theirs = small.get_submodule(node.layer), wide.get_submodule(node.layer)
     if isinstance(theirs, torch.nn.BatchNorm2d):
         theirs.weight[: ours.weight.shape[0]] = ours.weight
         return
     transposed = isinstance(theirs, torch.nn.ConvTranspose2d)
     source, target = (m.weight.transpose(0, 1) if transposed else m.weight for m in (ours, theirs))
     ours_at = theirs_at = 0
-    for before in wire.inputs:
+    for before in node.inputs:
         if before == "image":
             width, step = source.shape[1], target.shape[1]
         else:

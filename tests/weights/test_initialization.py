@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.models import BL, CAN, MCNN, CrowdCounter, CSRNet, DSSINet, SANet
+from skt_crowd.models import BL, CAN, MCNN, CrowdModel, CSRNet, DSSINet, SANet
 from skt_crowd.weights import initialize_from_vgg
 from skt_crowd.weights.imagenet import VGG16_FEATURE_SCALE
 from tests.support.shared_data import shared_path
@@ -143,7 +143,7 @@ def test_bl_refuses_vgg16(tmp_path: Path, weights: dict[str, torch.Tensor]) -> N
     ("kind", "behind"), [(CAN, "context.bottleneck.weight"), (DSSINet, "decoders.2.reduce.weight")]
 )
 def test_can_and_dssinet_take_vgg16(
-    tmp_path: Path, weights: dict[str, torch.Tensor], kind: type[CrowdCounter], behind: str
+    tmp_path: Path, weights: dict[str, torch.Tensor], kind: type[CrowdModel], behind: str
 ) -> None:
     torch.save(weights, tmp_path / "vgg16.pth")
     model = kind()

@@ -121,7 +121,7 @@ def test_widths_of_no_rate_are_named(tmp_path: Path) -> None:
 def test_weights_of_something_else(tmp_path: Path) -> None:
     path = saved(tmp_path, {"layer1.0.conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
     message = (
-        f"{path}: not the weights of a known counter (bl, can, csrnet, dssinet, mcnn, sanet); "
+        f"{path}: not the weights of a known model (bl, can, csrnet, dssinet, mcnn, sanet); "
         "found fc.bias, layer1.0.conv1.weight"
     )
     with pytest.raises(SktError, match=f"^{re.escape(message)}$"):

@@ -1,4 +1,4 @@
-"""``skt bench``: kernel microbenchmarks on this machine."""
+"""``skt bench``: benchmarks of the losses on this machine."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _print_machine(console: Any, device: Any) -> None:
 
 
 def _table(result: Any) -> Any:
-    """One workload in one setting: a row a candidate."""
+    """One workload in one setting: one row per candidate."""
     from rich.table import Table
 
     setting = result.setting

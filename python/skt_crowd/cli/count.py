@@ -9,6 +9,12 @@ import typer
 
 from skt_crowd.cli import counting_options as counting
 
+# Measured by benchmarks/bench_precision.py.
+BFLOAT16_EFFECT = (
+    "Counted in bfloat16, which is fastest here. On 25 photographs it changed the counts of CSRNet by up to 0.3 % "
+    "and those of MCNN by up to 1.8 %; --precision float32 avoids this."
+)
+
 
 def count(
     images: Annotated[
@@ -16,16 +22,14 @@ def count(
     ],
     model: Annotated[
         Path,
-        typer.Option(
-            "--model", "-m", help="Weights of a counter, or the folder of a run.", show_default=False
-        ),
+        typer.Option("--model", "-m", help="Weights of a model, or the folder of a run.", show_default=False),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="Folder for a picture of each image with its crowd as heat, and counts.json; new or empty.",
+            help="Folder for an overlay of each image with its crowd as heat, and counts.json; new or empty.",
             show_default=False,
         ),
     ] = None,
@@ -36,7 +40,14 @@ def count(
     tile: counting.TileOption = None,
     roi: counting.RegionOption = None,
     memory_budget: counting.BudgetOption = counting.DEFAULT_BUDGET,
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            help="float32, bfloat16 (faster, counts change a little), or auto: bfloat16 where the machine "
+            "computes it in hardware.",
+        ),
+    ] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
         int | None,
@@ -48,8 +59,8 @@ def count(
     Example:  `skt count square.jpg station.jpg --model student.safetensors --output counted`
 
     Prints the number of people in each image. A large image is counted in tiles that see enough of their
-    surroundings to change nothing, where the network allows it. How far off such counts are, `skt evaluate` tells
-    on annotated images of the same place.
+    surroundings to change nothing, where the network allows it. `skt evaluate` tells how far off
+    such counts are, on annotated images of the same place.
     """
     import torch
     from rich.console import Console
@@ -57,7 +68,7 @@ def count(
 
     from skt_crowd.cli.options import checkpoint_file
     from skt_crowd.data import read_image, read_region
-    from skt_crowd.device import choose_device
+    from skt_crowd.device import choose_device, resolve_precision
     from skt_crowd.files import require_unused
     from skt_crowd.inference import count_image, counts_as_json, find_protocol, save_overlay, write_counts
     from skt_crowd.weights import load_model
@@ -71,10 +82,11 @@ def count(
         torch.set_num_threads(threads)
     file = checkpoint_file(model)
     where = choose_device(device)
-    counter = load_model(file).to(where)
+    precision = resolve_precision(precision, where)
+    network = load_model(file).to(where)
     results = [
         count_image(
-            counter,
+            network,
             path,
             device=where,
             precision=precision,
@@ -86,7 +98,7 @@ def count(
     ]
     context: dict[str, Any] = {
         "checkpoint": str(file),
-        "model": counter.label,
+        "model": network.label,
         "device": str(where),
         "precision": precision,
         "protocol": by.settings(),
@@ -111,7 +123,9 @@ def count(
         )
     console = Console()
     console.print(table)
+    if precision == "bfloat16":
+        console.print(BFLOAT16_EFFECT, highlight=False, soft_wrap=True)
     if output is not None:
         console.print(
-            f"{output / 'counts.json'} and {len(results)} pictures", highlight=False, soft_wrap=True
+            f"{output / 'counts.json'} and {len(results)} overlays", highlight=False, soft_wrap=True
         )

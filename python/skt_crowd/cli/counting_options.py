@@ -35,7 +35,7 @@ RegionOption = Annotated[
     Path | None,
     typer.Option(
         "--roi",
-        help="A picture of the images' size, white where people count and black elsewhere.",
+        help="An image of the same size, white where people count and black elsewhere.",
         rich_help_panel=COUNTING,
         show_default=False,
     ),
@@ -56,11 +56,12 @@ DEFAULT_BUDGET = 2.0
 def budget_bytes(gibibytes: float) -> int:
     """``--memory-budget`` in bytes.
 
-    >>> budget_bytes(0.5)
-    536870912
-
     Raises:
         UsageError: not a positive number.
+
+    Example:
+        >>> budget_bytes(0.5)
+        536870912
     """
     if not 0 < gibibytes < float("inf"):
         raise UsageError(f"--memory-budget: expected a positive number of GiB, got {gibibytes}")

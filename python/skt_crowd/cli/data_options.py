@@ -42,11 +42,12 @@ KindSettingsOption = Annotated[
 def parse_data_options(texts: Sequence[str] | None) -> dict[str, Any]:
     """``--data-option`` texts as a dictionary, the values read as YAML.
 
-    >>> parse_data_options(["part=B", "length=3"])
-    {'part': 'B', 'length': 3}
-
     Raises:
         UsageError: a text without a name or an equals sign.
+
+    Example:
+        >>> parse_data_options(["part=B", "length=3"])
+        {'part': 'B', 'length': 3}
     """
     values: dict[str, Any] = {}
     for text in texts or []:

@@ -60,4 +60,6 @@ def demo(
     console.print(table)
     console.print(f"{report}, and each run beside it", highlight=False, soft_wrap=True)
     if quick:
-        console.print("Without --quick, the student is compared with itself without transfer, over three seeds.")
+        console.print(
+            "Without --quick, the student is compared with itself without transfer, over three seeds."
+        )

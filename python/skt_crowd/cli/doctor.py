@@ -105,7 +105,7 @@ def _native(info: dict[str, Any]) -> str:
 
 
 def _operators(info: dict[str, Any]) -> str:
-    """A line an operator: what computes it on which device."""
+    """One line per operator: what computes it on each device."""
     operators = {name: used for name, used in info["operators"].items() if not name.endswith("_backward")}
     width = max(map(len, operators))
     return "\n".join(

@@ -1,4 +1,4 @@
-"""``skt efficiency``: what counters cost."""
+"""``skt efficiency``: what models cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``skt evaluate``: errors of a counter on annotated images."""
+"""``skt evaluate``: errors of a model on annotated images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def evaluate(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            metavar="CHECKPOINT", help="Weights of a counter, or the folder of a run.", show_default=False
+            metavar="CHECKPOINT", help="Weights of a model, or the folder of a run.", show_default=False
         ),
     ],
     kind: KindOption = "folder",
@@ -93,7 +93,7 @@ def evaluate(
 
     MAE and RMSE are in people, NAE is the mean of |error| / people, GAME(L) the sum of |error| over 4^L parts of
     an image; intervals are bootstrapped over the images. Images are counted whole and the truth is the number of
-    annotated points, unless a protocol says otherwise. To judge on the images that a run held out of its training
+    annotated points, unless a protocol says otherwise. To evaluate on the images that a run held out of its training
     split:  `--split train --held-out`
     """
     from rich.console import Console

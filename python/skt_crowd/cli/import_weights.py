@@ -21,7 +21,7 @@ def import_weights(
         Path, typer.Option("--output", "-o", help="The .safetensors file to write.", show_default=False)
     ],
 ) -> None:
-    """Turn a published checkpoint into safetensors that say which counter they are.
+    """Convert a published checkpoint to a safetensors file that names its model.
 
     Example:  `skt import mcnn_shtechA_660.h5 --output mcnn_part_a.safetensors`
 

@@ -1,4 +1,4 @@
-"""``skt recipes`` and ``skt protocols``: what there is to choose from."""
+"""``skt recipes`` and ``skt protocols``: the choices there are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def recipes() -> None:
 
     Example:  `skt recipes`
 
-    `skt train NAME` and `skt distill NAME` carry one out; the run's folder gets its recipe.yaml with every key there
+    `skt train NAME` and `skt distill NAME` run one; the run's folder gets its recipe.yaml with every key there
     is, to change and run again.
     """
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Options that several commands share, with the words of their help."""
+"""Options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ StepsOption = Annotated[
     int | None,
     typer.Option(
         "--steps",
-        help="Updates of the weights, one a batch (training.steps).",
+        help="Updates of the weights, one per batch (training.steps).",
         rich_help_panel=SETTINGS,
         show_default=False,
     ),
@@ -92,8 +92,9 @@ KEYS = {
 def overrides(settings: list[str] | None, **given: Any) -> list[str]:
     """``--set`` texts, then one for each of the options ``KEYS`` that was given.
 
-    >>> overrides(["data.crop=64"], steps=10, data=None)
-    ['data.crop=64', 'training.steps=10']
+    Example:
+        >>> overrides(["data.crop=64"], steps=10, data=None)
+        ['data.crop=64', 'training.steps=10']
     """
     # JSON is YAML, and quotes a path that YAML would read as something else.
     texts = [f"{KEYS[name]}={_yaml(value)}" for name, value in given.items() if value is not None]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skt_crowd.data.prepare.maps import Layout
     from skt_crowd.data.targets import Boundary
 
-WIDTHS = "Width of a person's Gaussian"
+WIDTHS = "Sigma of a person's Gaussian"
 NEAREST_AT_MOST = 30.0  # pixels; the usual cap for UCF-QNRF
 
 
@@ -44,14 +44,14 @@ def prepare(
     sigma: Annotated[
         float | None,
         typer.Option(
-            "--sigma", help="The width with fixed, in pixels.", rich_help_panel=WIDTHS, show_default=False
+            "--sigma", help="The sigma with fixed, in pixels.", rich_help_panel=WIDTHS, show_default=False
         ),
     ] = None,
     beta: Annotated[
         float | None,
         typer.Option(
             "--beta",
-            help="With adaptive, the width as a part of the mean distance (0.3).",
+            help="With adaptive, sigma as a fraction of the mean distance (0.3).",
             rich_help_panel=WIDTHS,
             show_default=False,
         ),
@@ -60,7 +60,7 @@ def prepare(
         int | None,
         typer.Option(
             "--neighbors",
-            help="With adaptive, how many nearest neighbours (3).",
+            help="With adaptive, the number of nearest neighbours (3).",
             rich_help_panel=WIDTHS,
             show_default=False,
         ),
@@ -68,14 +68,17 @@ def prepare(
     metres: Annotated[
         float | None,
         typer.Option(
-            "--metres", help="The width with perspective (0.2).", rich_help_panel=WIDTHS, show_default=False
+            "--metres",
+            help="The sigma in metres with perspective (0.2).",
+            rich_help_panel=WIDTHS,
+            show_default=False,
         ),
     ] = None,
     maximum: Annotated[
         float | None,
         typer.Option(
             "--maximum",
-            help="No width above this many pixels; not with fixed.",
+            help="No sigma above this many pixels; not with fixed.",
             rich_help_panel=WIDTHS,
             show_default=False,
         ),
@@ -91,7 +94,7 @@ def prepare(
         float | None,
         typer.Option(
             "--geodesic-weight",
-            help="Kernels that keep to the outlines in the images: from 0, around the region's borders only, to "
+            help="Kernels that follow the outlines in the images: from 0, around the region's borders only, to "
             "below 1. Plain Gaussians unless given.",
             show_default=False,
         ),
@@ -102,7 +105,8 @@ def prepare(
     contact_sheet: Annotated[
         bool,
         typer.Option(
-            "--contact-sheet/--no-contact-sheet", help="Pictures of the images with their maps beside them."
+            "--contact-sheet/--no-contact-sheet",
+            help="Pages that show the images with their maps beside them.",
         ),
     ] = True,
     workers: Annotated[

@@ -20,7 +20,7 @@ def train(
     threads: options.ThreadsOption = None,
     settings: options.SetOption = None,
 ) -> None:
-    """Train a counter from images and points: a teacher, or a student without transfer.
+    """Train a model from images and points: a teacher, or a student without transfer.
 
     Example:  `skt train csrnet_part_a_teacher --data part_A --output runs/teacher`
 
@@ -29,7 +29,7 @@ def train(
     Your own images have a CSV or JSON of points beside each:  `--set data.kind=folder --set data.options={}`
 
     The best weights are chosen on a part of the training images that is not trained on. The run's folder gets
-    them, recipe.yaml with every key there is, metrics, predictions, and report.md with pictures.
+    them, recipe.yaml with every key there is, metrics, predictions, and report.md with figures.
     """
     _run("train", recipe, output, resume, settings, data=data, seed=seed, steps=steps, threads=threads)
 
@@ -71,12 +71,12 @@ def distill(
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)],
 ) -> None:
-    """Write the report of a run and its pictures again, from what lies in its folder.
+    """Write the report of a run and its figures again, from what lies in its folder.
 
     Example:  `skt report runs/student`
 
     The data and, for a distilled student, the teacher must still be where the recipe says; without them the
-    report says which pictures are missing.
+    report says which figures are missing.
     """
     from rich.console import Console
 

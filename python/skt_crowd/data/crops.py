@@ -56,7 +56,7 @@ _ORDER, _CROP = 0, 1
 
 
 class TrainingCrop(NamedTuple):
-    """One crop; :meth:`TrainingBatch.of` puts several together."""
+    """One crop; ``TrainingBatch.of`` puts several together."""
 
     image: torch.Tensor  # (3, crop, crop) float32, normalised by ImageNet's mean and standard deviation
     target: torch.Tensor  # (1, ceil(crop / stride), ceil(crop / stride)) float32, people per cell
@@ -110,9 +110,9 @@ class TrainingCrops(Dataset[TrainingCrop]):
     for bit.
 
     Each item crops crop x crop pixels at a uniformly random place, mirrored with `flip_probability`. The
-    target is made from the points of the whole image: the widths know all neighbours, and a person beside the
-    crop contributes the part of the kernel that reaches into it. An image smaller than the crop is padded on
-    the right and at the bottom with the mean colour (zeros after normalisation), without people there.
+    target is made from the points of the whole image: the sigmas take all neighbours into account, and a person
+    beside the crop contributes the part of the kernel that reaches into it. An image smaller than the crop is
+    padded on the right and at the bottom with the mean colour (zeros after normalisation), without people there.
 
     Args:
         dataset: the images and points.
@@ -121,14 +121,14 @@ class TrainingCrops(Dataset[TrainingCrop]):
         flip_probability: 0 to 1.
         seed: at least 0.
         stride: pixels of a cell's side, the model's output stride.
-        sigma: the rule for the kernels' widths.
+        sigma: the rule for the sigmas of the kernels.
         boundary: ``"conserve"`` or ``"clip"``, as in ``skt_ext.density.density_map``.
         visibility: who is visible in a crop, for losses that compare with points; None: crops carry no points.
         cache_bytes: decoded images kept in memory by each worker; the default holds Part A's training split.
 
     Raises:
         UsageError: an argument is out of range.
-        SktError: on access, when an image or its points can't be read.
+        SktError: on access, when an image or its points cannot be read.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class TrainingCrops(Dataset[TrainingCrop]):
         return TrainingCrop(pixels, target.unsqueeze(0), people, visible, float(min(shape)))
 
     def image_index(self, item: int) -> int:
-        """Which image of the data set item `item` is a crop of."""
+        """The index of the image that item `item` is a crop of."""
         if item < 0:
             raise IndexError(f"item: expected at least 0, got {item}")
         epoch, place = divmod(item, len(self._indices))
@@ -216,7 +216,7 @@ def _bytes_of(decoded: _Decoded) -> int:
 def step_batches(
     crops: Dataset[TrainingCrop], start: int, stop: int, batch_size: int, *, workers: int = 0
 ) -> Iterator[TrainingBatch]:
-    """The batches of the steps ``start`` to ``stop - 1``.
+    """Batches for the steps ``start`` to ``stop - 1``.
 
     Step s holds the crops s * batch_size to (s + 1) * batch_size - 1, whatever ran before and with however
     many workers.

@@ -1,4 +1,4 @@
-"""One way to open any kind of crowd data set."""
+"""Open a data set of any kind by name."""
 
 import inspect
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def open_dataset(kind: str, root: Path | None, *, split: str = "train", **option
             ``height``, ``width``, ``people_min``, ``people_max``).
         root: its folder; None for synthetic crowds, which have none.
         split: ``"train"``, ``"test"``, or for your own images any folder below `root`.
-        options: those of the kind, see its class.
+        options: of the kind; see its class.
 
     Raises:
         UsageError: an unknown kind, option or split; a root that is missing, or given where there is none.

@@ -1,4 +1,4 @@
-"""Read a picture file into an array, and an array into the tensor a model expects."""
+"""Read an image file into an array, and an array into the tensor a model expects."""
 
 import warnings
 from collections.abc import Callable
@@ -36,7 +36,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 def read_image(path: Path | str, *, max_pixels: int = 100_000_000) -> np.ndarray:
     """Read a JPEG, PNG, BMP, TIFF or WebP file as (H, W, 3) uint8 RGB, upright.
 
-    The EXIF orientation is applied, so the array is the picture as viewers and annotation tools show it.
+    The EXIF orientation is applied, so the array is the image as viewers and annotation tools show it.
     Grayscale becomes three equal channels, 16-bit samples become 8-bit ones, palettes are looked up, an
     alpha channel is dropped, and of several frames the first is taken.
 
@@ -46,7 +46,7 @@ def read_image(path: Path | str, *, max_pixels: int = 100_000_000) -> np.ndarray
             before any pixel is decoded; Pillow's own limit (about 179 million) applies on top.
 
     Raises:
-        SktError: the file is missing, no picture, truncated, or too large; the message names file and cause.
+        SktError: the file is missing, not an image, truncated, or too large; the message names file and cause.
 
     Example:
         >>> import numpy as np, tempfile, pathlib
@@ -75,25 +75,25 @@ def read_image(path: Path | str, *, max_pixels: int = 100_000_000) -> np.ndarray
     except FileNotFoundError:
         raise SktError(f"{path}: no such file") from None
     except UnidentifiedImageError:
-        raise SktError(f"{path}: not a picture in a known format ({', '.join(_FORMATS)})") from None
+        raise SktError(f"{path}: not an image in a known format ({', '.join(_FORMATS)})") from None
     except Exception as error:  # decoders of damaged files raise nearly anything
-        raise SktError(f"{path}: cannot read the picture: {_one_line(error)}") from error
+        raise SktError(f"{path}: cannot read the image: {_one_line(error)}") from error
 
 
 def read_region(path: Path | str) -> np.ndarray:
-    """A region of interest, (H, W) bool: True where the picture in a file is nearer to white than to black.
+    """A region of interest, (H, W) bool: True where the image is nearer to white than to black.
 
     Raises:
-        SktError: the file is no picture, or black everywhere, so that nobody would be counted.
+        SktError: the file is not an image, or black everywhere, so that nobody would be counted.
     """
     region: np.ndarray = read_image(path).mean(axis=2) > 127.5
     if not region.any():
-        raise SktError(f"{path}: a region of interest must be white somewhere, and this picture is black")
+        raise SktError(f"{path}: a region of interest must be white somewhere, and this image is black")
     return region
 
 
 def normalize_image(image: np.ndarray) -> torch.Tensor:
-    """(image / 255 - ImageNet mean) / ImageNet standard deviation, for each channel: what models here expect.
+    """(image / 255 - mean) / standard deviation of ImageNet for each channel: the input that our models expect.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -123,9 +123,7 @@ def _to_rgb(image: Image.Image, path: Path) -> np.ndarray:
         image = image.convert("RGBA")
     image.load()
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(
-        0, image.height, _STRIP
-    ):  # a whole copy in between would double a large picture's memory
+    for top in range(0, image.height, _STRIP):  # a whole copy in between would double a large image's memory
         bottom = min(top + _STRIP, image.height)
         pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)).convert("RGB"))
     return pixels
@@ -142,7 +140,7 @@ def _upright(image: Image.Image, pixels: np.ndarray) -> np.ndarray:
     """Apply the file's EXIF orientation to its decoded pixels."""
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # a damaged EXIF block does not make the picture unreadable
+    except Exception:  # a damaged EXIF block does not make the image unreadable
         orientation = 1
     transpose = _UPRIGHT.get(orientation)
     return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))

@@ -10,7 +10,7 @@ import numpy as np
 class CrowdSample(NamedTuple):
     """One image and the points of its people.
 
-    Coordinates are continuous with the origin at the top left corner of the picture as it is shown (after
+    Coordinates are continuous with the origin at the top left corner of the image as it is shown (after
     EXIF rotation): x in [0, W) to the right, y in [0, H) down. The person at (x, y) is in pixel
     ``[int(y), int(x)]``.
     """
@@ -20,7 +20,7 @@ class CrowdSample(NamedTuple):
     points: np.ndarray  # (P, 2) float64 [x, y], all inside the image and its roi; duplicates kept; P may be 0
     outside: int  # annotated points that were dropped because they lie outside the image or its roi
     roi: np.ndarray | None = None  # (H, W) bool, True where people are counted; None for the whole image
-    perspective: np.ndarray | None = None  # (H, W) float64, pixels a metre at each head; None where unknown
+    perspective: np.ndarray | None = None  # (H, W) float64, pixels per metre at each head; None where unknown
 
 
 class CrowdDataset(Protocol):

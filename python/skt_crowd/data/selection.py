@@ -59,7 +59,7 @@ def _rank(name: str, seed: int) -> bytes:
 
 @dataclass(frozen=True)
 class Selection:
-    """Images that choose a checkpoint, and how to say which they are."""
+    """Images that choose a checkpoint, and their description for people."""
 
     dataset: CrowdDataset
     indices: Sequence[int]
@@ -110,7 +110,7 @@ class DataSettings(Settings):
 
         Raises:
             UsageError: there is no such split, or it is too small to hold anything out.
-            SktError: the data on the disk is at fault.
+            SktError: the data on the disk cannot be used.
         """
         dataset = self.open(self.split)
         training: Sequence[int] = range(len(dataset))

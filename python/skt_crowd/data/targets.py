@@ -97,8 +97,8 @@ def make_density(
     """The image's density map, sum_i G(p - p_i; sigma_i), inside a box: people per pixel.
 
     Equal to the same box cut from the whole image's map, but only people whose kernels reach the box are
-    drawn. Someone beside the box contributes the part of the kernel that reaches into it, so the sum is near
-    the number of people in the box, and equal to it where the box is the whole image and `boundary` is
+    drawn. Someone beside the box contributes the part of the kernel that reaches into it, so the sum is close
+    to the number of people in the box, and equal to it where the box is the whole image and `boundary` is
     ``"conserve"``.
 
     Args:

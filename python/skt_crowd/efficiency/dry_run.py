@@ -1,4 +1,4 @@
-"""A forward pass that goes through every operator and computes nothing, however large the image."""
+"""A forward pass that calls every operator and computes nothing, however large the image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dry_run(
     """Run ``model`` on an image of zeros (1, 3, height, width) made of shapes alone.
 
     Args:
-        model: a crowd counter; real weights or weights on the meta device.
+        model: a crowd counting model; real weights or weights on the meta device.
         height, width: of the image, in pixels.
         watch: a context around the forward pass, such as a dispatch mode that looks at what operators return.
     """

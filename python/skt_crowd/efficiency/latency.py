@@ -26,7 +26,7 @@ def measure_latency(
     """Seconds of one image through ``model``, batch 1, no gradients, and the memory it adds at its peak.
 
     Args:
-        model: a crowd counter on ``device``, in evaluation mode.
+        model: a crowd counting model on ``device``, in evaluation mode.
         height, width: of the image, in pixels.
         device: where it computes; on CUDA every round ends with a synchronisation.
         precision: "float32", "bfloat16" or "auto".

@@ -25,12 +25,13 @@ _SMALL, _LARGE = 64, 128  # pixels along the sides of the images that are measur
 
 
 def activation_bytes(forward: Callable[[int], object], side: int) -> int:
-    """The largest total of tensors alive at once, of those that ``forward(side)`` makes: bytes.
+    """Peak size in bytes of the tensors that ``forward(side)`` makes and that are alive at once.
 
     What a convolution's library sets aside for itself is not in it.
 
-    >>> activation_bytes(lambda side: torch.nn.Conv2d(3, 4, 1)(torch.zeros(1, 3, side, side)).relu(), 10)
-    4464
+    Example:
+        >>> activation_bytes(lambda side: torch.nn.Conv2d(3, 4, 1)(torch.zeros(1, 3, side, side)).relu(), 10)
+        4464
     """
     live = _LiveBytes()
     with live:
@@ -39,7 +40,7 @@ def activation_bytes(forward: Callable[[int], object], side: int) -> int:
 
 
 def activation_bytes_per_pixel(forward: Callable[[int], object]) -> float:
-    """By how much :func:`activation_bytes` grows with each pixel; what does not grow cancels out.
+    """Bytes by which ``activation_bytes`` grows with each pixel; what does not grow cancels out.
 
     Args:
         forward: makes a square image of the given side and runs a model on it.
@@ -49,17 +50,18 @@ def activation_bytes_per_pixel(forward: Callable[[int], object]) -> float:
 
 
 def peak_activation_bytes(model: nn.Module, height: int, width: int) -> int:
-    """Bytes of all tensors alive at once, at their most, in a float32 forward without gradients; image included.
+    """Peak size in bytes of the tensors alive at once in a float32 forward without gradients, the image included.
 
     Weights do not count, nor does scratch memory of the convolution library. Each tensor counts from the moment an
     operator returns it until its last reference is gone, so what a module holds on to longer than it needs is seen.
 
     Args:
-        model: a crowd counter; it is copied, not changed.
+        model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
-    >>> peak_activation_bytes(nn.Conv2d(3, 8, 1), 10, 20)  # (3 + 8) channels of 200 pixels, 4 bytes each
-    8800
+    Example:
+        >>> peak_activation_bytes(nn.Conv2d(3, 8, 1), 10, 20)  # (3 + 8) channels of 200 pixels, 4 bytes each
+        8800
     """
     live = _LiveBytes()
     dry_run(dry_copy(model), height, width, watch=live)
@@ -98,7 +100,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def peak_memory_mib(call: Callable[[], object], device: torch.device | str = "cpu") -> float:
-    """Highest memory during ``call`` less that before it, in MiB; NaN where the system does not tell.
+    """Peak memory during ``call`` minus the memory before it, in MiB; NaN where the system does not tell.
 
     On a CPU it is the resident memory of the process as Linux keeps its highest value, which includes what
     libraries take beside torch; on CUDA what torch's allocator handed out.

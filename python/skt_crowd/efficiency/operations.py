@@ -12,23 +12,24 @@ from skt_crowd.efficiency.dry_run import dry_copy, dry_run
 
 
 def parameters(model: nn.Module) -> int:
-    """Learnable numbers of the network, buffers not among them."""
+    """Number of learnable parameters of the network, without buffers."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def count_macs(model: nn.Module, height: int, width: int) -> int:
-    """Multiply-adds of every convolution and matrix product for one image: the honest figure.
+    """Multiply-adds of every convolution and matrix product for one image: what is really computed.
 
     Counted on the operators that torch really runs (``torch.utils.flop_counter``), so nothing a module does in its
     forward is missed; biases, activations, pools and interpolation are not counted. One multiply-add is two
     floating point operations.
 
     Args:
-        model: a crowd counter; it is copied, not changed.
+        model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
-    >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), 10, 20)  # 3 * 3 * 3 * 8 for each of 200 pixels
-    43200
+    Example:
+        >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), 10, 20)  # 3 * 3 * 3 * 8 for each of 200 pixels
+        43200
     """
     with FlopCounterMode(display=False) as counter:
         dry_run(dry_copy(model), height, width)
@@ -49,11 +50,12 @@ def count_ptflops2020(model: nn.Module, height: int, width: int) -> int:
       makes DSSINet look an eighth cheaper than it is
 
     Args:
-        model: a crowd counter; it is copied, not changed.
+        model: a crowd counting model; it is copied, not changed.
         height, width: of the image, in pixels.
 
-    >>> count_ptflops2020(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), 10, 20)  # + bias, + ReLU
-    46400
+    Example:
+        >>> count_ptflops2020(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), 10, 20)  # + bias, + ReLU
+        46400
     """
     total = 0
 

@@ -9,7 +9,7 @@ import torch
 
 from skt_crowd.efficiency.operations import count_macs, count_ptflops2020, parameters
 from skt_crowd.errors import UsageError
-from skt_crowd.models import CrowdCounter, build_model
+from skt_crowd.models import CrowdModel, build_model
 
 SIZES = {
     "Part A": (576, 864),
@@ -83,7 +83,7 @@ NOTES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of the paper with ours: ``agrees`` if ours rounds to what is printed."""
+    """One figure of the paper beside ours; they agree if ours rounds to what is printed."""
 
     label: str  # of the network: "1/4-csrnet"
     column: str
@@ -105,7 +105,7 @@ class ReproducedRow:
     model: str
     rate: str
     cells: tuple[Cell, ...]
-    macs: int  # honest ones, at the first size
+    macs: int  # really computed, at the first size
     paper_cpu_seconds: dict[str, str]
 
 
@@ -117,7 +117,7 @@ def reproduce_table(name: str, on_row: Callable[[str], None] = lambda label: Non
         on_row: told the network that is counted next.
 
     Raises:
-        UsageError: another name.
+        UsageError: not a table that is known.
     """
     if name not in TABLES:
         raise UsageError(f"expected one of {', '.join(TABLES)}, got {name!r}")
@@ -133,7 +133,7 @@ def reproduce_table(name: str, on_row: Callable[[str], None] = lambda label: Non
 
 
 def _cells(
-    network: CrowdCounter, model: str, rate: str, millions: str, flops: dict[str, str]
+    network: CrowdModel, model: str, rate: str, millions: str, flops: dict[str, str]
 ) -> tuple[Cell, ...]:
     def cell(column: str, paper: str, ours: float) -> Cell:
         return Cell(network.label, column, paper, ours, EXPLANATIONS.get((model, rate, column), ""))

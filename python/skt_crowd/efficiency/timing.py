@@ -1,4 +1,4 @@
-"""Time functions side by side in one process, in turns, so that a busy moment falls on all of them."""
+"""Time functions in turns in one process, so that a busy moment of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def time_stages_alternately(
     rounds: int,
     warmup: int = 2,
 ) -> dict[str, Stages]:
-    """Forward and backward of losses, in turns.
+    """Time forward and backward of losses, in turns.
 
     Args:
         candidates: each returns a scalar loss with a graph.

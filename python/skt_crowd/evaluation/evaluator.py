@@ -1,4 +1,4 @@
-"""Count the people in images by a protocol and judge the counts."""
+"""Count the people in images by a protocol and compare the counts with the annotation."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -26,14 +26,14 @@ from skt_crowd.evaluation.metrics import (
 )
 from skt_crowd.inference import WHOLE, Prediction, Predictor, Protocol
 from skt_crowd.inference.prediction import sum_between
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 
 MapQuality = Literal["none", "cells", "pixels"]
 
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The count of one image and how it compares.
+    """The count of one image beside its annotation.
 
     Attributes:
         predicted: the sum of the map, inside the region of interest where there is one.
@@ -112,7 +112,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: CrowdCounter,
+    model: CrowdModel,
     dataset: CrowdDataset,
     indices: Iterable[int],
     *,
@@ -127,18 +127,18 @@ def evaluate(
     """Count images one by one as a protocol says and compare with their points.
 
     Args:
-        model: a crowd counter on ``device``; it counts in evaluation mode and gets its own modes back
+        model: a crowd counting model on ``device``; it counts in evaluation mode and gets its own modes back
             afterwards.
         dataset: samples with images and points; points outside an image do not count.
         indices: which samples, in which order.
         device: where the images go.
         precision: "float32", "bfloat16" or "auto".
-        protocol: how images are sized and cut, and what is true; see ``PROTOCOLS``.
+        protocol: how images are sized and cut, and what counts are compared with; see ``PROTOCOLS``.
         memory_budget: bytes above the weights that counting one image may take.
         region: (H, W) bool for all images, a region of interest: only people inside it count, and each
             cell of the map counts with the share of its area inside. None: the samples' own, where they have one.
         map_quality: PSNR and SSIM against the map made of the points, on the cells of the model's output, or
-            on the image's pixels with the prediction enlarged bilinearly, as CSRNet's authors do; "none": not.
+            on the image's pixels with the prediction enlarged bilinearly, as CSRNet's authors do; "none": neither.
         on_image: called with each result as it comes, for a progress bar or a log.
 
     Raises:
@@ -158,10 +158,10 @@ def evaluate(
 
 
 def require_map_quality(name: str) -> MapQuality:
-    """A word for ``map_quality``, checked.
+    """A value for ``map_quality``, checked.
 
     Raises:
-        UsageError: another word.
+        UsageError: another value.
     """
     if name not in get_args(MapQuality):
         raise UsageError(f"map quality: expected {', '.join(get_args(MapQuality))}, got {name!r}")

@@ -1,4 +1,4 @@
-"""How far an error may be from the one on other images of the same kind: bootstrap intervals."""
+"""Bootstrap intervals: how far an error may be from that on other images of the same kind."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 0
 
-_CHUNK = 4_000_000  # numbers drawn at a time
+_CHUNK = 4_000_000  # random numbers at a time
 
 
 class Interval(NamedTuple):
@@ -30,21 +30,22 @@ def bootstrap_intervals(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, Interval]:
-    """Percentile intervals of ``mae``, ``rmse`` and ``nae`` over images drawn again with replacement (Efron 1979).
+    """Percentile intervals of ``mae``, ``rmse`` and ``nae`` over images resampled with replacement (Efron 1979).
 
-    They say how much the error depends on which images were judged, and nothing about another training run.
+    They say how much the error depends on which images were evaluated, and nothing about another training run.
 
     Args:
-        predicted, actual: one count an image, at least one.
+        predicted, actual: one count per image, at least one.
         level: share of the resamples inside the interval, in (0, 1).
-        resamples: how often all images are drawn again.
+        resamples: number of resamples.
         seed: the same seed gives the same interval.
-
-    >>> bootstrap_intervals([10.0, 30.0], [10, 20])["mae"]
-    Interval(low=0.0, high=10.0)
 
     Raises:
         UsageError: no images, lists of different lengths, or a number out of range.
+
+    Example:
+        >>> bootstrap_intervals([10.0, 30.0], [10, 20])["mae"]
+        Interval(low=0.0, high=10.0)
     """
     counted, annotated = (np.asarray(values, dtype=np.float64) for values in (predicted, actual))
     if counted.shape != annotated.shape or counted.ndim != 1 or counted.size == 0:

@@ -1,4 +1,4 @@
-"""How near a density map is to the one made of the points: GAME, PSNR and SSIM, with their conventions named."""
+"""How close a density map is to the one made of the points: GAME, PSNR and SSIM, and their conventions."""
 
 import math
 from typing import Literal, get_args
@@ -51,7 +51,7 @@ def enlarge(density: np.ndarray, stride: int, shape: tuple[int, int]) -> NDArray
         shape: (H, W) of the image.
 
     Returns:
-        (H, W). Its sum is near the count, not equal: interpolation moves people at the border.
+        (H, W). Its sum is close to the count but not equal: interpolation moves people at the border.
     """
     cells = torch.from_numpy(np.asarray(density, np.float64))[None, None]
     size = density.shape[0] * stride, density.shape[1] * stride
@@ -65,8 +65,9 @@ def peak_signal_to_noise(predicted: np.ndarray, truth: np.ndarray) -> float:
 
     NaN where nobody is in the truth, infinite for equal maps.
 
-    >>> round(peak_signal_to_noise(np.array([[0.9, 0.1]]), np.array([[1.0, 0.0]])), 6)
-    20.0
+    Example:
+        >>> round(peak_signal_to_noise(np.array([[0.9, 0.1]]), np.array([[1.0, 0.0]])), 6)
+        20.0
     """
     _require_one_shape(predicted, truth)
     largest = float(truth.max())

@@ -11,11 +11,12 @@ from skt_crowd.errors import UsageError
 def mean_absolute_error(predicted: ArrayLike, actual: ArrayLike) -> float:
     """MAE = mean |P - G|, in people.
 
-    >>> mean_absolute_error([10.0, 20.0], [13, 19])
-    2.0
-
     Raises:
         UsageError: no images, or lists of different lengths.
+
+    Example:
+        >>> mean_absolute_error([10.0, 20.0], [13, 19])
+        2.0
     """
     return float(np.abs(_differences(predicted, actual)).mean())
 
@@ -23,11 +24,12 @@ def mean_absolute_error(predicted: ArrayLike, actual: ArrayLike) -> float:
 def root_mean_squared_error(predicted: ArrayLike, actual: ArrayLike) -> float:
     """RMSE = sqrt(mean (P - G)^2), in people; many papers print it as "MSE".
 
-    >>> root_mean_squared_error([10.0, 20.0], [13, 19])
-    2.23606797749979
-
     Raises:
         UsageError: no images, or lists of different lengths.
+
+    Example:
+        >>> root_mean_squared_error([10.0, 20.0], [13, 19])
+        2.23606797749979
     """
     return math.sqrt(float(np.square(_differences(predicted, actual)).mean()))
 
@@ -35,11 +37,12 @@ def root_mean_squared_error(predicted: ArrayLike, actual: ArrayLike) -> float:
 def normalized_absolute_error(predicted: ArrayLike, actual: ArrayLike) -> float:
     """NAE = mean |P - G| / G over the images with people in them; NaN if there is none.
 
-    >>> normalized_absolute_error([11.0, 3.0], [10, 0])
-    0.1
-
     Raises:
         UsageError: no images, or lists of different lengths.
+
+    Example:
+        >>> normalized_absolute_error([11.0, 3.0], [10, 0])
+        0.1
     """
     differences, people = np.abs(_differences(predicted, actual)), np.asarray(actual, dtype=np.float64)
     populated = people > 0

@@ -16,30 +16,31 @@ from skt_crowd.errors import SktError
 from skt_crowd.files import write_text
 from skt_crowd.inference.predictor import Predictor
 from skt_crowd.inference.protocols import WHOLE, Protocol
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 
 
 @dataclass(frozen=True, eq=False)
 class CountResult:
-    """What a model saw in one image file."""
+    """The count and the density map of one image file."""
 
     path: Path
     count: float  # sum of the density map; a model without output activation may come out slightly below zero
-    height: int  # of the image as it is shown, after EXIF rotation
+    height: int  # of the image as viewers show it, after EXIF rotation
     width: int
     seconds: float  # from decoded pixels to the density map; reading the file is not included
     density: np.ndarray  # (ceil(H / stride), ceil(W / stride)) float32, people per cell
     stride: int  # pixels along the side of a cell
     passes: int = 1  # how often the model ran: once, or once for each tile
+    precision: str = "float32"  # of the convolutions
 
     @property
     def people(self) -> int:
-        """The count as a person would say it: a whole number, never negative."""
+        """The count as a whole number, never negative."""
         return max(0, round(self.count))
 
 
 def count_image(
-    model: CrowdCounter,
+    model: CrowdModel,
     path: Path,
     *,
     device: torch.device | str = "cpu",
@@ -51,7 +52,7 @@ def count_image(
     """Count the people in an image file of any size.
 
     Args:
-        model: a crowd counter on ``device``; its mode is the same afterwards.
+        model: a crowd counting model on ``device``; its mode is the same afterwards.
         path: JPEG, PNG or another format that Pillow reads; rotated as its EXIF data says, gray images
             included.
         device: where to compute.
@@ -81,16 +82,27 @@ def count_image(
     height, width = image.shape[:2]
     stride = model.output_stride
     density = prediction.on_cells(stride)
-    return CountResult(path, prediction.count, height, width, seconds, density, stride, prediction.passes)
+    return CountResult(
+        path,
+        prediction.count,
+        height,
+        width,
+        seconds,
+        density,
+        stride,
+        prediction.passes,
+        predictor.precision,
+    )
 
 
 def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | None = None) -> str:
-    """``context`` (model, device ...) and one object per image: path, count, people, height, width, passes, seconds.
+    """``context`` (model, device ...) and one object per image: path, count, people, height, width, ...
 
-    >>> import numpy as np
-    >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
-    >>> json.loads(counts_as_json([result]))["images"][0]["people"]
-    3
+    Example:
+        >>> import numpy as np
+        >>> result = CountResult(Path("a.jpg"), 3.2, 480, 640, 0.5, np.zeros((60, 80), np.float32), 8)
+        >>> json.loads(counts_as_json([result]))["images"][0]["people"]
+        3
     """
     images = [
         {
@@ -100,6 +112,7 @@ def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | 
             "height": result.height,
             "width": result.width,
             "passes": result.passes,
+            "precision": result.precision,
             "seconds": round(result.seconds, 4),
         }
         for result in results
@@ -113,7 +126,7 @@ def counts_as_json(results: Sequence[CountResult], context: Mapping[str, Any] | 
 def write_counts(
     path: Path, results: Sequence[CountResult], context: Mapping[str, Any] | None = None
 ) -> None:
-    """Write :func:`counts_as_json` to a file. Atomic.
+    """Write ``counts_as_json`` to a file. Atomic.
 
     Raises:
         SktError: the file cannot be written.

@@ -32,7 +32,7 @@ def colour_of(level: np.ndarray) -> np.ndarray:
 
 
 def heat_overlay(image: np.ndarray, density: np.ndarray, stride: int, scale: float) -> np.ndarray:
-    """The photograph with the density map glowing through it: the denser, the brighter and the more opaque.
+    """The photograph with the density map glowing through it: the denser, the brighter and more opaque.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
@@ -74,14 +74,14 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
 def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
-    """The photograph with heat over it and a bar below that says how many people and what the colours mean.
+    """The photograph with heat over it and a bar below with the count and the meaning of the colours.
 
     Nothing is written over the photograph, so nobody in it is hidden. Any size from 1x1: small images are
     enlarged.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB, the pixels that were counted.
-        result: of :func:`~skt_crowd.deployment.counting.count_image`.
+        result: of ``count_image``.
 
     Raises:
         UsageError: an image of another size than the one counted.
@@ -104,25 +104,25 @@ def draw_overlay(image: np.ndarray, result: CountResult) -> Image.Image:
 
 
 def save_overlay(path: Path, image: np.ndarray, result: CountResult) -> None:
-    """Write :func:`draw_overlay` as PNG or JPEG, as the file's suffix says. Atomic.
+    """Write ``draw_overlay`` as PNG or JPEG, as the file's suffix says. Atomic.
 
     Raises:
-        UsageError: another suffix, or an image of another size than the one counted.
+        UsageError: the suffix is neither, or an image of another size than the one counted.
         SktError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"{path}: expected a name ending in {', '.join(FORMATS)}")
-    picture = draw_overlay(image, result)
+    overlay = draw_overlay(image, result)
 
     def write(stream: BinaryIO) -> None:
-        picture.save(stream, FORMATS[path.suffix.lower()], quality=92)
+        overlay.save(stream, FORMATS[path.suffix.lower()], quality=92)
 
     atomic_write(path, write)
 
 
 def _bar(width: int, result: CountResult, scale: float) -> Image.Image:
-    """The count on the left, the colours' meaning on the right, sized to the picture's width."""
+    """The count on the left, the colours' meaning on the right, sized to the image's width."""
     size = int(np.clip(width / 26, 18, 64))
     large, small = ImageFont.load_default(size), ImageFont.load_default(max(11, size // 2))
     bar = Image.new("RGB", (width, 2 * size), BACKGROUND)
@@ -137,7 +137,7 @@ def _bar(width: int, result: CountResult, scale: float) -> Image.Image:
     right = width - margin - int(draw.textlength(high, font=small))
     left = right - margin // 2 - ramp_width
     low_width = int(draw.textlength("0", font=small)) + margin // 2
-    if left - low_width > used + margin:  # a narrow picture keeps the count and leaves the legend out
+    if left - low_width > used + margin:  # a narrow image keeps the count and leaves the legend out
         ramp = colour_of(np.broadcast_to(np.linspace(0.0, 1.0, ramp_width), (ramp_height, ramp_width)))
         bar.paste(Image.fromarray(ramp.astype(np.uint8)), (left, middle - ramp_height // 2))
         draw.text((left - low_width, middle), "0", fill=FAINT, font=small, anchor="lm")

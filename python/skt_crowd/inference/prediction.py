@@ -1,4 +1,4 @@
-"""Density maps laid on the image they were made of, and exact sums of them over any part of it."""
+"""Density maps placed on the image they were predicted from, and exact sums of them over any part of it."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -36,7 +36,7 @@ class MapPart:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says about one image: parts of a density map that cover the image once.
+    """The prediction for one image: parts of a density map that together cover the image once.
 
     Attributes:
         passes: how often the model ran: once, or once for each tile.
@@ -53,7 +53,7 @@ class Prediction:
         return sum(float(part.density.sum(dtype=np.float64)) for part in self.parts)
 
     def sums(self, rows: np.ndarray, columns: np.ndarray) -> NDArray[np.float64]:
-        """People between each two of the given edges, each cell's people spread evenly over it.
+        """People between each two neighbouring edges, where each cell's people are spread evenly over it.
 
         Args:
             rows, columns: (r + 1,) and (c + 1,) increasing, pixels from the top left corner.
@@ -107,7 +107,7 @@ class Prediction:
 
 
 def sum_between(values: np.ndarray, edges: np.ndarray, wanted: np.ndarray) -> NDArray[np.float64]:
-    """Sums over other intervals of what is spread evenly over given ones.
+    """Sums over new intervals of values that are spread evenly over given intervals.
 
     Args:
         values: (n, ...): ``values[i]`` lies between ``edges[i]`` and ``edges[i + 1]``.
@@ -117,8 +117,9 @@ def sum_between(values: np.ndarray, edges: np.ndarray, wanted: np.ndarray) -> ND
     Returns:
         (m, ...) float64.
 
-    >>> sum_between(np.array([4.0, 10.0]), np.array([0.0, 2.0, 4.0]), np.array([0.0, 1.0, 3.0, 9.0]))
-    array([2., 7., 5.])
+    Example:
+        >>> sum_between(np.array([4.0, 10.0]), np.array([0.0, 2.0, 4.0]), np.array([0.0, 1.0, 3.0, 9.0]))
+        array([2., 7., 5.])
     """
     below = np.zeros((len(edges), *values.shape[1:]))  # sums of everything before each edge
     np.cumsum(values, axis=0, dtype=np.float64, out=below[1:])

@@ -1,4 +1,4 @@
-"""Run a counter on an image of any size within a budget of memory."""
+"""Run a model on an image of any size within a budget of memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,20 +15,20 @@ from skt_crowd.errors import UsageError
 from skt_crowd.geometry import Box
 from skt_crowd.inference.prediction import MapPart, Prediction
 from skt_crowd.inference.tiling import halo_tiles, tile_side
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 
 # Convolution libraries copy a layer's input or output into a layout of their own, and the process grows around
-# the tensors; measured in tests/evaluation/test_memory_budget.py.
+# the tensors; measured in tests/inference/test_memory_budget.py.
 WORKSPACE = 1.5
 RESERVE = 192 * 2**20  # bytes: libraries and threads that start with the first pass
-SMALL_IMAGE = 512 * 512  # pixels that are never worth a plan
+SMALL_IMAGE = 512 * 512  # pixels; a smaller image is never worth planning tiles for
 
 # Bytes of activations for each pixel, of models that are still there: measured once, not for every image.
 _measured: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 
 
 class Predictor:
-    """A counter, where and how it computes, and the memory it may take.
+    """A model with its device, its precision and the memory it may take.
 
     Args:
         model: on ``device``, in any mode; its modes are the same after each call.
@@ -39,7 +39,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: CrowdCounter,
+        model: CrowdModel,
         *,
         device: torch.device | str = "cpu",
         precision: str = "float32",
@@ -77,7 +77,7 @@ class Predictor:
         return self.tiles(image, side)
 
     def tiles(self, image: np.ndarray, side: tuple[int, int]) -> Prediction:
-        """The map of the whole image, put together from tiles that see a halo around themselves.
+        """The map of the whole image, put together from tiles that each see a halo around themselves.
 
         Equal to one pass over the whole image up to rounding.
 
@@ -145,7 +145,7 @@ class Predictor:
         return ""
 
     def _most_pixels(self, image: np.ndarray) -> int:
-        """How many pixels a pass may have beside the decoded image; 0 or less where nothing fits."""
+        """How many pixels fit into one pass beside the decoded image; 0 or less where none do."""
         return int((self.memory_budget - image.nbytes - RESERVE) / self._bytes_per_pixel)
 
     @property
@@ -160,12 +160,12 @@ class Predictor:
 
 
 def predict(
-    model: CrowdCounter, image: np.ndarray, *, device: torch.device | str = "cpu", precision: str = "float32"
+    model: CrowdModel, image: np.ndarray, *, device: torch.device | str = "cpu", precision: str = "float32"
 ) -> np.ndarray:
     """The density map of one whole image of any size, within the default budget of memory.
 
     Args:
-        model: a crowd counter on ``device``, in any mode; its modes are the same afterwards.
+        model: a crowd counting model on ``device``, in any mode; its modes are the same afterwards.
         image: ``(H, W, 3)`` uint8 RGB.
         device: where to compute.
         precision: "float32", "bfloat16" or "auto".

@@ -29,8 +29,9 @@ class ClampShortSide:
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """The new (H, W).
 
-        >>> ClampShortSide(512, 2048).shape(256, 300)
-        (512, 600)
+        Example:
+            >>> ClampShortSide(512, 2048).shape(256, 300)
+            (512, 600)
         """
         short = min(height, width)
         factor = min(max(short, self.minimum), self.maximum) / short
@@ -47,8 +48,9 @@ class FitInside:
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """The new (H, W).
 
-        >>> FitInside(1024, 16).shape(1536, 2048), FitInside(1024, 16).shape(500, 700)
-        ((768, 1024), (496, 688))
+        Example:
+            >>> FitInside(1024, 16).shape(1536, 2048), FitInside(1024, 16).shape(500, 700)
+            ((768, 1024), (496, 688))
         """
         factor = min(1.0, self.side / max(height, width))
         tall, wide = (int(length * factor) // self.multiple * self.multiple for length in (height, width))
@@ -57,13 +59,13 @@ class FitInside:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to count an image and to judge the count.
+    """A named way to count an image and to evaluate the count.
 
     Attributes:
         name: what results call it.
         summary: one line for people.
         resize: applied to the image before it is counted (bicubic, antialiased where it shrinks); the map is
-            laid back on the original image.
+            mapped back to the original image.
         cut: "whole"; "halo", tiles with a halo, equal to the whole image; "evenly" and "quadrants", parts seen
             alone, which change the count.
         tile: side of the tiles of "halo" and "evenly", pixels.
@@ -83,7 +85,7 @@ class Protocol:
     needs_region: bool = False
 
     def predict(self, predictor: Predictor, image: np.ndarray) -> Prediction:
-        """The density map that the protocol makes of an image (H, W, 3), laid on that image.
+        """The density map that the protocol gives for an image (H, W, 3), in the coordinates of that image.
 
         Raises:
             UsageError: the model cannot be used with this protocol, or the memory budget is too small.
@@ -170,11 +172,12 @@ PROTOCOLS: Mapping[str, Protocol] = {
 def find_protocol(name: str, *, tile: int | None = None, truth: str | None = None) -> Protocol:
     """A protocol by name, with another tile or truth where they are given.
 
-    >>> find_protocol("tiles-halo", tile=256).tile
-    256
-
     Raises:
         UsageError: an unknown name or truth, or a tile for a protocol without tiles.
+
+    Example:
+        >>> find_protocol("tiles-halo", tile=256).tile
+        256
     """
     if name not in PROTOCOLS:
         raise UsageError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")

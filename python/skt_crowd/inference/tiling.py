@@ -18,8 +18,8 @@ class Tile(NamedTuple):
 def halo_tiles(shape: tuple[int, int], tiling: Tiling, side: tuple[int, int]) -> list[Tile]:
     """Tiles that see the model's halo around themselves, so that their maps together are the whole image's.
 
-    Cores cover the image once. They and what is seen of them start on multiples of the model's strides, and
-    end there or at the border of the image, so that every cell of a tile is a cell of the whole image and every
+    The cores cover the image once. The cores and what is seen around them start on multiples of the model's
+    strides, and end there or at the border of the image, so that every cell of a tile is a cell of the whole image and every
     pad of zeros lies where the whole image has it or beyond the halo.
 
     Args:
@@ -27,11 +27,12 @@ def halo_tiles(shape: tuple[int, int], tiling: Tiling, side: tuple[int, int]) ->
         tiling: the model's.
         side: largest (height, width) of a core in pixels; rounded down to whole strides, at least one.
 
-    >>> tiling = Tiling(True, alignment=8, halo=16, reason="")
-    >>> [tile.core for tile in halo_tiles((100, 300), tiling, (128, 160))]
-    [Box(top=0, left=0, bottom=100, right=160), Box(top=0, left=160, bottom=100, right=300)]
-    >>> halo_tiles((100, 300), tiling, (128, 160))[1].seen
-    Box(top=0, left=144, bottom=100, right=300)
+    Example:
+        >>> tiling = Tiling(True, alignment=8, halo=16, reason="")
+        >>> [tile.core for tile in halo_tiles((100, 300), tiling, (128, 160))]
+        [Box(top=0, left=0, bottom=100, right=160), Box(top=0, left=160, bottom=100, right=300)]
+        >>> halo_tiles((100, 300), tiling, (128, 160))[1].seen
+        Box(top=0, left=144, bottom=100, right=300)
     """
     step, halo = tiling.alignment, tiling.halo
     height, width = (max(step, length // step * step) for length in side)
@@ -50,15 +51,16 @@ def halo_tiles(shape: tuple[int, int], tiling: Tiling, side: tuple[int, int]) ->
 
 
 def tile_side(shape: tuple[int, int], tiling: Tiling, most_pixels: int) -> tuple[int, int]:
-    """The (height, width) of cores that cost the least, where no tile may see more than ``most_pixels``.
+    """The (height, width) of the cores that cost the least, if no tile may see more than ``most_pixels``.
 
     The cost is the number of pixels that all tiles see together; halos are seen twice.
 
-    >>> tile_side((1000, 1000), Tiling(True, alignment=8, halo=144, reason=""), 10**6)  # the whole image
-    (1000, 1000)
-
     Raises:
         UsageError: not even the smallest tile fits.
+
+    Example:
+        >>> tile_side((1000, 1000), Tiling(True, alignment=8, halo=144, reason=""), 10**6)  # the whole image
+        (1000, 1000)
     """
     step, halo = tiling.alignment, tiling.halo
     best: tuple[int, tuple[int, int]] | None = None
@@ -85,8 +87,9 @@ def split_evenly(shape: tuple[int, int], tile: int) -> list[Box]:
     As the released SKT code tests UCF-QNRF with 512: a side of exactly 512 is still cut in two. The parts have
     no halo, so people at the cuts are seen in halves: the count differs from the whole image's.
 
-    >>> [box.right - box.left for box in split_evenly((4, 1025), 512)]
-    [341, 341, 343]
+    Example:
+        >>> [box.right - box.left for box in split_evenly((4, 1025), 512)]
+        [341, 341, 343]
     """
     rows, columns = (_cuts(length, length // tile + 1) for length in shape)
     return [Box(t, left, b, right) for t, b in rows for left, right in columns]
@@ -95,8 +98,9 @@ def split_evenly(shape: tuple[int, int], tile: int) -> list[Box]:
 def quadrants(shape: tuple[int, int]) -> list[Box]:
     """The four quarters of an image, as CAN's authors train and test; an image of one pixel stays whole.
 
-    >>> quadrants((5, 4))[3]
-    Box(top=2, left=2, bottom=5, right=4)
+    Example:
+        >>> quadrants((5, 4))[3]
+        Box(top=2, left=2, bottom=5, right=4)
     """
     rows, columns = (_cuts(length, min(2, length)) for length in shape)
     return [Box(t, left, b, right) for t, b in rows for left, right in columns]

@@ -15,17 +15,18 @@ from skt_crowd.models.rate import parse_rate, rate_label, scaled_width
 
 @dataclass(frozen=True)
 class Tiling:
-    """What a model's map owes to pixels far away.
+    """Whether a density map may be computed in tiles, and with how much of the surroundings.
 
     A map is exact in tiles if every cell comes out as in the map of the whole image: the corners of a tile and
     of its halo lie on multiples of ``alignment`` pixels (or on the image's border), each tile is computed with
     ``halo`` pixels of its surroundings, and only its own cells are kept.
 
-    exact      whether any halo is enough
-    alignment  pixels; a multiple of every stride inside the model
-    halo       pixels on each side, a multiple of ``alignment``; 0 if no halo is enough
-    reason     why it is so, for people
-    sides      exactness also needs an image whose height and width are multiples of this
+    Attributes:
+        exact: whether any halo is enough.
+        alignment: pixels; a multiple of every stride inside the model.
+        halo: pixels on each side, a multiple of ``alignment``; 0 if no halo is enough.
+        reason: why it is so, for people.
+        sides: exactness also needs an image whose height and width are multiples of this.
     """
 
     exact: bool
@@ -39,13 +40,14 @@ IMAGE = "image"  # stands for the input where a layer would be named
 
 
 @dataclass(frozen=True)
-class Wire:
-    """One layer and where its channels come from.
+class ChannelNode:
+    """A node of the channel graph: one layer and where its channels come from.
 
-    layer     module path of a convolution, a transposed convolution or a batch norm
-    inputs    the layers whose outputs it reads, concatenated in this order; ``IMAGE`` for the image
-    channels  a layer whose channels the output's are, because the two are added, multiplied or normalised;
-              None: the layer has channels of its own
+    Attributes:
+        layer: module path of a convolution, a transposed convolution or a batch norm.
+        inputs: the layers whose outputs it reads, concatenated in this order; ``IMAGE`` for the image.
+        channels: the layer with whose channels the output shares its own, because the two are added, multiplied
+            or normalised; None: the layer has channels of its own.
     """
 
     layer: str
@@ -53,21 +55,20 @@ class Wire:
     channels: str | None = None
 
 
-class CrowdCounter(nn.Module, ABC):
+class CrowdModel(nn.Module, ABC):
     """A network that turns an image into a density map whose sum is the number of people.
 
     ``forward`` takes ``(N, 3, H, W)`` RGB normalised by ImageNet's mean and standard deviation, any H and W
     from 1 up, and returns ``(N, 1, ceil(H / output_stride), ceil(W / output_stride))``: people per cell. A model
     that was made for other inputs converts them itself.
 
-    Subclasses set these:
-
-    name             what :func:`~skt_crowd.models.build_model` calls it
-    output_stride    pixels along the side of a cell
-    tiling           whether its map may be computed in tiles
-    features         for each transfer profile (module path, width at rate 1) of the features it transfers
-    imagenet         which ImageNet network its ``frontend`` is the beginning of: "vgg16", "vgg19" or None
-    behind_frontend  weights that read ImageNet features, which are large; see ``initialize_from_vgg``
+    Attributes:
+        name: what ``build_model`` calls it.
+        output_stride: pixels along the side of a cell.
+        tiling: whether its map may be computed in tiles.
+        features: for each transfer profile, (module path, width at rate 1) of each feature that is transferred.
+        imagenet: the ImageNet network that its ``frontend`` is the beginning of: "vgg16", "vgg19" or None.
+        behind_frontend: weights that read ImageNet features, which are large; see ``initialize_from_vgg``.
     """
 
     name: ClassVar[str]
@@ -83,7 +84,7 @@ class CrowdCounter(nn.Module, ABC):
 
     @property
     def label(self) -> str:
-        """The name a table prints: ``csrnet`` or ``1/4-csrnet``."""
+        """The name that tables print: ``csrnet`` or ``1/4-csrnet``."""
         if self.channel_preservation_rate == 1.0:
             return self.name
         return f"{rate_label(self.channel_preservation_rate)}-{self.name}"
@@ -105,21 +106,21 @@ class CrowdCounter(nn.Module, ABC):
         return tuple((path, self._channels(width)) for path, width in self.features[profile])
 
     def tap_paths(self, profile: str = "paper") -> tuple[str, ...]:
-        """Module paths for :class:`~skt_crowd.models.taps.FeatureTaps`, the coarsest feature last."""
+        """Module paths for ``FeatureTaps``, the coarsest feature last."""
         return tuple(path for path, _ in self.taps(profile))
 
     def tap_channels(self, profile: str = "paper") -> tuple[int, ...]:
-        """Channels of each feature of :meth:`tap_paths`."""
+        """Channels of each feature of ``tap_paths``."""
         return tuple(channels for _, channels in self.taps(profile))
 
     def _channels(self, width: int) -> int:
         """Channels of a layer that has ``width`` at rate 1."""
         return scaled_width(width, self.channel_preservation_rate)
 
-    def wiring(self) -> Sequence[Wire]:
-        """Which layer reads which, for :func:`~skt_crowd.models.inherit_filters`, each after what it reads.
+    def channel_graph(self) -> Sequence[ChannelNode]:
+        """Which layer reads which, for ``inherit_filters``; every layer comes after those it reads.
 
-        Here: a plain chain of convolutions. A model with branches says its own.
+        The default is a plain chain of convolutions. A model with branches overrides it.
         """
         chain = [path for path, module in self.named_modules() if isinstance(module, nn.Conv2d)]
-        return [Wire(path, (before,)) for before, path in pairwise([IMAGE, *chain])]
+        return [ChannelNode(path, (before,)) for before, path in pairwise([IMAGE, *chain])]

@@ -1,4 +1,4 @@
-"""BL, the counter of Bayesian Loss: VGG-19 and three regression layers (Ma et al., ICCV 2019), at any width."""
+"""BL, the model of Bayesian Loss: VGG-19 and three regression layers (Ma et al., ICCV 2019), at any width."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skt_crowd.device import in_full_precision
-from skt_crowd.models.base import CrowdCounter, Tiling
+from skt_crowd.models.base import CrowdModel, Tiling
 from skt_crowd.models.initialization import initialize_kaiming, initialize_output
 from skt_crowd.models.rate import scaled_width
 from skt_crowd.models.vgg import VGG19_TO_CONV5_4, convolutions
@@ -17,17 +17,18 @@ from skt_crowd.models.vgg import VGG19_TO_CONV5_4, convolutions
 DEEP_TAPS = (("regression.1", 256), ("frontend.29", 512))
 
 
-class BL(CrowdCounter):
+class BL(CrowdModel):
     """BL with every width multiplied by the channel preservation rate; 21,499,457 parameters at rate 1.
 
     VGG-19 without its last pool gives stride 16; its features are enlarged to stride 8 before the regression.
     The output is an absolute value: no cell is negative.
 
-    >>> model = BL("1/4")
-    >>> sum(p.numel() for p in model.parameters())
-    1345169
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 3, 4])
+    Example:
+        >>> model = BL("1/4")
+        >>> sum(p.numel() for p in model.parameters())
+        1345169
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     name = "bl"

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skt_crowd.device import in_full_precision
-from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
+from skt_crowd.models.base import IMAGE, ChannelNode, CrowdModel, Tiling
 from skt_crowd.models.csrnet import BACKEND
 from skt_crowd.models.initialization import initialize_kaiming, initialize_output
 from skt_crowd.models.rate import scaled_width
@@ -19,15 +19,16 @@ SCALES = (1, 2, 3, 6)  # rows and columns of the grids over which the context is
 BACKEND_TAPS = (("backend.2", 512), ("backend.11", 256))  # conv5_1 and conv5_4, after batch norm and ReLU
 
 
-class CAN(CrowdCounter):
+class CAN(CrowdModel):
     """CAN with every width multiplied by the channel preservation rate; 18,103,489 parameters at rate 1.
 
     Its back end is CSRNet's with batch norm: training needs more than one cell in a batch. Module names are
     those of published CAN weights.
 
-    >>> model = CAN("1/4").eval()
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 3, 4])
+    Example:
+        >>> model = CAN("1/4").eval()
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     name = "can"
@@ -53,31 +54,31 @@ class CAN(CrowdCounter):
         feature = self.backend(feature)  # (N, 64 r, ceil(H/8), ceil(W/8))
         return in_full_precision(self.output_layer, feature)  # (N, 1, ceil(H/8), ceil(W/8))
 
-    def wiring(self) -> Sequence[Wire]:
-        wires, before = [], IMAGE
+    def channel_graph(self) -> Sequence[ChannelNode]:
+        nodes, before = [], IMAGE
         for index, layer in enumerate(self.frontend):
             if isinstance(layer, nn.Conv2d):
-                wires.append(Wire(f"frontend.{index}", (before,)))
+                nodes.append(ChannelNode(f"frontend.{index}", (before,)))
                 before = f"frontend.{index}"
         # The averages are subtracted from the feature, and its weights multiply them: all have its channels.
         averages = [f"context.scales.{index}.1" for index in range(len(SCALES))]
-        wires += [Wire(path, (before,), channels=before) for path in (*averages, "context.weight_net")]
-        wires.append(Wire("context.bottleneck", (before, before)))
+        nodes += [ChannelNode(path, (before,), channels=before) for path in (*averages, "context.weight_net")]
+        nodes.append(ChannelNode("context.bottleneck", (before, before)))
         before = "context.bottleneck"
         for index, layer in enumerate(self.backend):
             path = f"backend.{index}"
             if isinstance(layer, nn.Conv2d):
-                wires.append(Wire(path, (before,)))
+                nodes.append(ChannelNode(path, (before,)))
                 before = path
             elif isinstance(layer, nn.BatchNorm2d):
-                wires.append(Wire(path, (before,), channels=before))
-        return [*wires, Wire("output_layer", (before,))]
+                nodes.append(ChannelNode(path, (before,), channels=before))
+        return [*nodes, ChannelNode("output_layer", (before,))]
 
 
 class Context(nn.Module):
     """A weighted mean of averages over grids of 1, 4, 9 and 36 fields, beside the feature itself.
 
-    The weight of a scale at a pixel grows out of the contrast between the feature and that scale's average
+    The weight of a scale at a pixel is computed from the contrast between the feature and that scale's average
     (eq. 2 to 5 of the CAN paper). One network makes the weights of all scales.
     """
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from skt_crowd.device import in_full_precision
-from skt_crowd.models.base import CrowdCounter, Tiling
+from skt_crowd.models.base import CrowdModel, Tiling
 from skt_crowd.models.initialization import initialize_kaiming, initialize_output
 from skt_crowd.models.rate import scaled_width
 from skt_crowd.models.vgg import VGG16_TAPS, VGG16_TO_CONV4_3, convolutions
@@ -15,18 +15,19 @@ BACKEND = (512, 512, 512, 256, 128, 64)  # conv5_1 to conv5_6, dilation 2
 BACKEND_TAPS = (("backend.1", 512), ("backend.7", 256))  # conv5_1 and conv5_4, after the ReLU
 
 
-class CSRNet(CrowdCounter):
+class CSRNet(CrowdModel):
     """CSRNet with every width multiplied by the channel preservation rate; 16,263,489 parameters at rate 1.
 
     Pools round up (``ceil_mode``), so any size from 1x1 works and the output is ``(N, 1, ceil(H / 8),
     ceil(W / 8))``. The output has no activation: a cell may be slightly negative. Module names are those of
     published CSRNet weights.
 
-    >>> model = CSRNet("1/4")
-    >>> sum(p.numel() for p in model.parameters())
-    1017681
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 3, 4])
+    Example:
+        >>> model = CSRNet("1/4")
+        >>> sum(p.numel() for p in model.parameters())
+        1017681
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     name = "csrnet"

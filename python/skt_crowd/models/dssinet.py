@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skt_crowd.device import in_full_precision, without_autocast
-from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
+from skt_crowd.models.base import IMAGE, ChannelNode, CrowdModel, Tiling
 from skt_crowd.models.initialization import initialize_kaiming, initialize_normal, initialize_rectified_output
 from skt_crowd.models.rate import scaled_width
 from skt_crowd.models.vgg import VGG16_TO_CONV4_3, convolutions
@@ -22,14 +22,15 @@ ITERATIONS = 2
 DECODER_WIDTH = 128
 
 
-class DSSINet(CrowdCounter):
+class DSSINet(CrowdModel):
     """DSSINet with every width multiplied by the channel preservation rate; 8,857,788 parameters at rate 1.
 
     The output has the image's size and is never negative.
 
-    >>> model = DSSINet("1/16")
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 17, 30])
+    Example:
+        >>> model = DSSINet("1/16")
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 17, 30])
     """
 
     name = "dssinet"
@@ -105,20 +106,20 @@ class DSSINet(CrowdCounter):
                 density = activation(maps[level] + self.fusions[level](enlarged[:, :, :height, :width]))
         return density
 
-    def wiring(self) -> Sequence[Wire]:
-        wires, before = [], IMAGE
+    def channel_graph(self) -> Sequence[ChannelNode]:
+        nodes, before = [], IMAGE
         ends = []  # the last convolution of each block
         for first, last in BLOCKS:
             for index in range(first, last + 1):
                 if isinstance(self.frontend[index], nn.Conv2d):
-                    wires.append(Wire(f"frontend.{index}", (before,)))
+                    nodes.append(ChannelNode(f"frontend.{index}", (before,)))
                     before = f"frontend.{index}"
             ends.append(before)
         levels = [[ends[block] for block in blocks] for blocks in PASSINGS]
         for level, sources in enumerate(levels):
             for target in range(len(sources)):
-                wires += [
-                    Wire(
+                nodes += [
+                    ChannelNode(
                         f"passings.{level}.messages.{other}_to_{target}",
                         (sources[other],),
                         channels=sources[target],
@@ -127,18 +128,18 @@ class DSSINet(CrowdCounter):
                     if other != target
                 ]
         for index, sources in enumerate([*levels, ends[-1:]]):
-            wires.append(Wire(f"decoders.{index}.reduce", tuple(sources)))
-            wires.append(Wire(f"decoders.{index}.output", (f"decoders.{index}.reduce",)))
+            nodes.append(ChannelNode(f"decoders.{index}.reduce", tuple(sources)))
+            nodes.append(ChannelNode(f"decoders.{index}.output", (f"decoders.{index}.reduce",)))
         return [
-            *wires,
-            *(Wire(f"fusions.{index}", ("decoders.0.output",)) for index in range(len(self.fusions))),
+            *nodes,
+            *(ChannelNode(f"fusions.{index}", ("decoders.0.output",)) for index in range(len(self.fusions))),
         ]
 
 
 class SameConv2d(nn.Conv2d):
     """A convolution that keeps the size.
 
-    A class of its own, as in the authors' program: a counter of operations that knows ``nn.Conv2d`` by its exact
+    A class of its own, as in the authors' program: a tool that counts operations and knows ``nn.Conv2d`` by its exact
     type, such as the one behind the SKT paper's tables, does not see these.
     """
 

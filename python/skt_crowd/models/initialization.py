@@ -1,4 +1,4 @@
-"""Where weights start: at random for a student, from ImageNet for a teacher."""
+"""Random initialisation: how the layers of a model start."""
 
 from typing import TYPE_CHECKING
 
@@ -42,10 +42,10 @@ def initialize_output(layer: nn.Conv2d) -> None:
 
 
 def initialize_rectified_output(layer: nn.Conv2d) -> None:
-    """As :func:`initialize_output`, with absolute values.
+    """As ``initialize_output``, with absolute values.
 
-    For a map that ends in a ReLU: behind weights of both signs it may start below zero everywhere, where no
-    gradient comes through, and the counter would stay at zero for ever.
+    For a map that ends in a ReLU: with weights of both signs it may start below zero everywhere, where no
+    gradient passes, and the model would stay at zero for ever.
     """
     initialize_output(layer)
     with torch.no_grad():

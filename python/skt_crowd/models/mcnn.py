@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skt_crowd.device import in_full_precision
-from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
+from skt_crowd.models.base import IMAGE, ChannelNode, CrowdModel, Tiling
 from skt_crowd.models.initialization import initialize_normal, initialize_rectified_output
 from skt_crowd.models.rate import scaled_width
 
@@ -33,16 +33,17 @@ DEVIATION = (0.229, 0.224, 0.225)
 LUMA = (0.299, 0.587, 0.114)
 
 
-class MCNN(CrowdCounter):
+class MCNN(CrowdModel):
     """MCNN with every width multiplied by the channel preservation rate; 127,953 parameters at rate 1.
 
-    Takes the same normalised RGB as every counter and turns it into what published MCNN weights expect: one gray
+    Takes the same normalised RGB as every model and turns it into what published MCNN weights expect: one gray
     channel from 0 to 255, resized (bilinear) so that its sides are multiples of 4, rounding down. The map is
     brought back to cells of 4 x 4 pixels of the image; that keeps its sum. Its cells are never negative.
 
-    >>> model = MCNN()
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 5, 8])
+    Example:
+        >>> model = MCNN()
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 5, 8])
     """
 
     name = "mcnn"
@@ -73,10 +74,12 @@ class MCNN(CrowdCounter):
             density = _rows(height, density) @ density @ _rows(width, density).T
         return density  # (N, 1, ceil(H/4), ceil(W/4))
 
-    def wiring(self) -> Sequence[Wire]:
+    def channel_graph(self) -> Sequence[ChannelNode]:
         columns = [[f"columns.{index}.{place}" for place in CONVOLUTIONS] for index in range(len(COLUMNS))]
-        chains = [Wire(path, (before,)) for column in columns for before, path in pairwise([IMAGE, *column])]
-        return [*chains, Wire("fuse", tuple(column[-1] for column in columns))]
+        chains = [
+            ChannelNode(path, (before,)) for column in columns for before, path in pairwise([IMAGE, *column])
+        ]
+        return [*chains, ChannelNode("fuse", tuple(column[-1] for column in columns))]
 
 
 def _column(plan: Sequence[tuple[int, int]], rate: float) -> nn.Sequential:
@@ -93,7 +96,7 @@ def _column(plan: Sequence[tuple[int, int]], rate: float) -> nn.Sequential:
 def _gray(image: torch.Tensor) -> torch.Tensor:
     """(N, 3, H, W) normalised by ImageNet's statistics -> (N, 1, H, W), whole numbers from 0 to 255.
 
-    Whole numbers, as a gray picture holds them: of a colour JPEG these are nearly always its stored luma, which the
+    Whole numbers, as a gray image holds them: of a colour JPEG these are nearly always its stored luma, which the
     published weights were trained on.
     """
     factors = [255 * luma * deviation for luma, deviation in zip(LUMA, DEVIATION, strict=True)]

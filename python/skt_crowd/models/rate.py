@@ -1,4 +1,4 @@
-"""Channel preservation rates: from what people type, to widths, and back to what people read."""
+"""Channel preservation rates: parsing, widths of layers, and labels."""
 
 import math
 from fractions import Fraction
@@ -9,13 +9,14 @@ from skt_crowd.errors import UsageError
 def parse_rate(rate: float | str) -> float:
     """The channel preservation rate as a number in (0, 1].
 
-    A string may be a decimal or a fraction: one third is not a number people type.
-
-    >>> parse_rate("1/4"), parse_rate("0.5"), parse_rate(1)
-    (0.25, 0.5, 1.0)
+    A string may be a decimal or a fraction, because one third has no exact decimal.
 
     Raises:
         UsageError: not a number, or outside (0, 1].
+
+    Example:
+        >>> parse_rate("1/4"), parse_rate("0.5"), parse_rate(1)
+        (0.25, 0.5, 1.0)
     """
     try:
         if isinstance(rate, bool):
@@ -33,8 +34,9 @@ def parse_rate(rate: float | str) -> float:
 def rate_label(rate: float) -> str:
     """The simplest fraction equal to ``rate`` as float64, else the decimal.
 
-    >>> rate_label(1 / 3), rate_label(0.25), rate_label(0.123456)
-    ('1/3', '1/4', '0.123456')
+    Example:
+        >>> rate_label(1 / 3), rate_label(0.25), rate_label(0.123456)
+        ('1/3', '1/4', '0.123456')
     """
     fraction = Fraction(rate).limit_denominator(64)
     return str(fraction) if float(fraction) == rate else repr(rate)
@@ -43,7 +45,8 @@ def rate_label(rate: float) -> str:
 def scaled_width(width: int, rate: float) -> int:
     """``round(width * rate)``, at least one channel; gives the parameter counts of the paper's Table 2.
 
-    >>> [scaled_width(width, 1 / 3) for width in (64, 128, 256, 512)]
-    [21, 43, 85, 171]
+    Example:
+        >>> [scaled_width(width, 1 / 3) for width in (64, 128, 256, 512)]
+        [21, 43, 85, 171]
     """
     return max(1, round(width * rate))

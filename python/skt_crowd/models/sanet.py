@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skt_crowd.device import in_full_precision
-from skt_crowd.models.base import IMAGE, CrowdCounter, Tiling, Wire
+from skt_crowd.models.base import IMAGE, ChannelNode, CrowdModel, Tiling
 from skt_crowd.models.initialization import initialize_normal, initialize_rectified_output
 from skt_crowd.models.rate import scaled_width
 
@@ -17,18 +17,19 @@ DECODER = ((64, 9), (32, 7), (16, 5), (16, 3), (16, 5))  # (width, kernel); the 
 CROP = 3  # three deconvolutions give 8 n + 7 rows for n: three before the image's first, four after its last
 
 
-class SANet(CrowdCounter):
+class SANet(CrowdModel):
     """SANet with every width multiplied by the channel preservation rate; 910,641 parameters at rate 1.
 
     The variant whose parameters and computation are those of the SKT paper's tables; public SANets differ. Every
     convolution but the last is instance-normalised, without learned factors. The output has the image's
     size and is never negative.
 
-    >>> model = SANet("1/4")
-    >>> sum(p.numel() for p in model.parameters())
-    57885
-    >>> model(torch.zeros(1, 3, 17, 30)).shape
-    torch.Size([1, 1, 17, 30])
+    Example:
+        >>> model = SANet("1/4")
+        >>> sum(p.numel() for p in model.parameters())
+        57885
+        >>> model(torch.zeros(1, 3, 17, 30)).shape
+        torch.Size([1, 1, 17, 30])
     """
 
     name = "sanet"
@@ -75,8 +76,8 @@ class SANet(CrowdCounter):
     def _channels(self, width: int) -> int:
         return 4 * scaled_width(width // 4, self.channel_preservation_rate)
 
-    def wiring(self) -> Sequence[Wire]:
-        wires: list[Wire] = []
+    def channel_graph(self) -> Sequence[ChannelNode]:
+        nodes: list[ChannelNode] = []
         before: tuple[str, ...] = (IMAGE,)
         for index, module in enumerate(self.encoder):
             if isinstance(module, ScaleAggregation):
@@ -84,16 +85,16 @@ class SANet(CrowdCounter):
                     [f"encoder.{index}.{path}" for path in chain] for chain in module.convolution_paths()
                 ]
                 for chain in paths:
-                    wires += [
-                        Wire(path, (chain[depth - 1],) if depth else before)
+                    nodes += [
+                        ChannelNode(path, (chain[depth - 1],) if depth else before)
                         for depth, path in enumerate(chain)
                     ]
                 before = tuple(chain[-1] for chain in paths)
         for index, module in enumerate(self.decoder):
             path = f"decoder.{index}" + (".0" if isinstance(module, nn.Sequential) else "")
-            wires.append(Wire(path, before))
+            nodes.append(ChannelNode(path, before))
             before = (path,)
-        return [*wires, Wire("output_layer", before)]
+        return [*nodes, ChannelNode("output_layer", before)]
 
 
 class ScaleAggregation(nn.Module):

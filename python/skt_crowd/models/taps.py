@@ -15,7 +15,7 @@ from skt_crowd.errors import UsageError
 class FeatureTaps:
     """Context manager that keeps the outputs of chosen modules of ``model`` while it is open.
 
-    ``features`` holds the outputs of the latest forward, in the order of ``paths``, with their gradients'
+    ``features`` holds the outputs of the latest forward, in the order of ``paths``, with their gradient
     history: nothing is detached, copied or cast. A new forward replaces them. Leaving the block removes
     every hook, also after an exception; the features stay readable. Works in training and evaluation mode,
     and one after the other on the same model.
@@ -24,14 +24,15 @@ class FeatureTaps:
         model: any module.
         paths: names as ``model.named_modules()`` gives them, for example ``model.tap_paths("paper")``.
 
-    >>> model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
-    >>> with FeatureTaps(model, ["0"]) as taps:
-    ...     output = model(torch.zeros(1, 3, 2, 2))
-    >>> taps.features[0].shape
-    torch.Size([1, 4, 2, 2])
-
     Raises:
         UsageError: a path that the model does not have; the message lists the nearest names.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+        >>> with FeatureTaps(model, ["0"]) as taps:
+        ...     output = model(torch.zeros(1, 3, 2, 2))
+        >>> taps.features[0].shape
+        torch.Size([1, 4, 2, 2])
     """
 
     def __init__(self, model: nn.Module, paths: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""VGG's plans, and the stacks of 3x3 convolutions that most counters here are made of."""
+"""The layer plans of VGG, and the stacks of 3x3 convolutions that most models here are made of."""
 
 from collections.abc import Callable
 
@@ -56,8 +56,9 @@ def convolutions(
         batch_norm: whether one follows each convolution.
         activation: makes the layer that follows each convolution.
 
-    >>> [type(layer).__name__ for layer in convolutions(3, (8, POOL), 0.5)]
-    ['Conv2d', 'ReLU', 'MaxPool2d']
+    Example:
+        >>> [type(layer).__name__ for layer in convolutions(3, (8, POOL), 0.5)]
+        ['Conv2d', 'ReLU', 'MaxPool2d']
     """
     layers: list[nn.Module] = []
     for step in plan:

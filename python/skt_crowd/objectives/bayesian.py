@@ -1,4 +1,4 @@
-"""The Bayesian loss: a density map is judged by how many people it gives to each annotated point."""
+"""The Bayesian loss: how many people a density map gives to each annotated point."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def bayesian_loss(
         p(n | x) = exp(-D_n(x) / 2 sigma^2) / (sum over m exp(-D_m(x) / 2 sigma^2) + background term)
 
     and the background is one more point at the squared distance (background_ratio * shorter side)^2 /
-    min_n D_n(x): near where everybody is far. That distance is the one of the authors' code; the paper's own is
-    the difference between a length and the distance to the nearest point. An image without points is all
-    background: |sum of M|.
+    min_n D_n(x), which is small where everybody is far away. That distance is the one of the authors' code; the
+    paper's own is the difference between a length and the distance to the nearest point. An image without points
+    is all background: |sum of M|.
 
     Args:
         predicted: (N, 1, h, w) people per cell, from 0 up where the model is as in the paper.
@@ -52,17 +52,18 @@ def bayesian_loss(
             visible in the crop; 1 for everyone inside. K may be 0, and points may lie outside the crop.
         shorter_sides: (N,) min(H, W) in pixels of the images that the crops are cut from.
         stride: pixels along the side of a cell.
-        sigma: width of a point's likelihood, pixels.
+        sigma: of a point's likelihood, pixels.
         background_ratio: above 0; None for no background.
         reduction: "sum" over images or "batchmean".
 
     Returns:
         A scalar at least 0, people; float64 for float64 maps, else float32.
 
-    >>> near_one_point = torch.tensor([[[[3.0, 0.0]]]])  # three people in the left of two cells
-    >>> one = [torch.tensor([[4.0, 4.0, 1.0]])]
-    >>> round(bayesian_loss(near_one_point, one, [64], stride=8).item(), 3)
-    2.0
+    Example:
+        >>> near_one_point = torch.tensor([[[[3.0, 0.0]]]])  # three people in the left of two cells
+        >>> one = [torch.tensor([[4.0, 4.0, 1.0]])]
+        >>> round(bayesian_loss(near_one_point, one, [64], stride=8).item(), 3)
+        2.0
     """
     if predicted.ndim != 4 or predicted.shape[1] != 1:
         raise UsageError(f"predicted: expected (N, 1, h, w), got {tuple(predicted.shape)}")

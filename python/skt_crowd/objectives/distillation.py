@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skt_crowd.data import TrainingBatch
 from skt_crowd.device import autocast_for
 from skt_crowd.errors import UsageError
-from skt_crowd.models import CrowdCounter, FeatureTaps
+from skt_crowd.models import CrowdModel, FeatureTaps
 from skt_crowd.objectives.supervised import LossSettings
 from skt_crowd.settings import Settings, Weight
 from skt_ext.losses import StructuredKnowledgeTransfer
@@ -28,13 +28,13 @@ class TransferSettings(Settings):
 
 
 class Distiller:
-    """Runs teacher and student on one batch and compares them.
+    """Run teacher and student on one batch and compare them.
 
     The teacher is in evaluation mode, without gradients and unchanged; it is no part of the optimiser. The
     1x1 embeddings (eq. 2) belong to the distiller, so the student has nothing to remove when it is deployed.
 
     Args:
-        student, teacher: counters with the same output stride and the same tapped layers.
+        student, teacher: models with the same output stride and the same tapped layers.
         transfer, loss: the recipe's sections.
         precision: of the convolutions, see ``skt_crowd.device``.
 
@@ -46,8 +46,8 @@ class Distiller:
 
     def __init__(
         self,
-        student: CrowdCounter,
-        teacher: CrowdCounter,
+        student: CrowdModel,
+        teacher: CrowdModel,
         transfer: TransferSettings,
         loss: LossSettings,
         *,

@@ -12,7 +12,7 @@ from skt_crowd.ssim import gaussian_window, local_similarity
 # DSSINet, section 3.3: importance of each level, and how far apart the window's taps are.
 LEVEL_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 DILATIONS = (1, 2, 3, 6, 9)  # 1 + int(level^1.5)
-LEAST_SIMILARITY = 1e-4  # a power of a negative similarity is no number
+LEAST_SIMILARITY = 1e-4  # a fractional power of a negative similarity is not a number
 
 
 def dilated_multiscale_ssim_loss(
@@ -33,9 +33,10 @@ def dilated_multiscale_ssim_loss(
         A scalar, 0 for equal maps, below 1 for one image; float64 for float64 maps, else float32. Where a
         level's similarity falls below 0.0001 that level gives no gradient.
 
-    >>> crowd = torch.rand(1, 1, 32, 32)
-    >>> dilated_multiscale_ssim_loss(crowd, crowd).item() < 1e-5
-    True
+    Example:
+        >>> crowd = torch.rand(1, 1, 32, 32)
+        >>> dilated_multiscale_ssim_loss(crowd, crowd).item() < 1e-5
+        True
     """
     first, second = _scaled(predicted, target)
     window = gaussian_window(5, 1.0, dtype=first.dtype, device=first.device)
@@ -57,7 +58,7 @@ def local_pattern_consistency_loss(
 
     Means are over the cells of an image. SSIM is taken under an 11 x 11 Gaussian window of sigma 1.5 around every
     cell, zeros outside the maps, after both are divided by the largest value of the target (1 where nobody is in
-    it), so that the constants of SSIM mean the same for every crowd; the paper does not say the range.
+    it), so that the constants of SSIM mean the same for every crowd; the paper does not state the range.
 
     Args:
         predicted, target: (N, 1, H, W) people per cell.
@@ -67,8 +68,9 @@ def local_pattern_consistency_loss(
     Returns:
         A scalar, 0 for equal maps; float64 for float64 maps, else float32.
 
-    >>> local_pattern_consistency_loss(torch.ones(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), weight=0).item()
-    1.0
+    Example:
+        >>> local_pattern_consistency_loss(torch.ones(1, 1, 9, 9), torch.zeros(1, 1, 9, 9), weight=0).item()
+        1.0
     """
     first, second = _scaled(predicted, target)
     window = gaussian_window(11, 1.5, dtype=first.dtype, device=first.device)

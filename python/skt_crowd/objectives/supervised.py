@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skt_crowd.data import TrainingBatch
 from skt_crowd.data.visibility import VisibilityRule
 from skt_crowd.device import autocast_for
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 from skt_crowd.objectives.bayesian import BayesianSettings, bayesian_loss
 from skt_crowd.objectives.structural import dilated_multiscale_ssim_loss, local_pattern_consistency_loss
 from skt_crowd.settings import Settings, Weight
@@ -27,9 +27,10 @@ def cell_count_loss(predicted: Tensor, target: Tensor, cells: int, *, reduction:
         cells: side of a square in cells; squares at the right and bottom border may be cut.
         reduction: ``"sum"`` over images or ``"batchmean"``.
 
-    >>> import torch
-    >>> cell_count_loss(torch.ones(1, 1, 2, 3), torch.zeros(1, 1, 2, 3), 2)
-    tensor(6.)
+    Example:
+        >>> import torch
+        >>> cell_count_loss(torch.ones(1, 1, 2, 3), torch.zeros(1, 1, 2, 3), 2)
+        tensor(6.)
     """
     difference = predicted.float() - target.float()  # (N, 1, H, W)
     counts = F.avg_pool2d(
@@ -101,7 +102,7 @@ class Supervised:
     kind = "train"
     embeddings: nn.Module | None = None
 
-    def __init__(self, student: CrowdCounter, loss: LossSettings, *, precision: str = "float32") -> None:
+    def __init__(self, student: CrowdModel, loss: LossSettings, *, precision: str = "float32") -> None:
         self.student = student
         self.loss = loss
         self.precision = precision

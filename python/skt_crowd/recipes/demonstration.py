@@ -42,6 +42,7 @@ class Variant:
 
 NO_TRANSFER = Variant("no transfer", "none", ("intra", "inter", "soft"))
 EVERYTHING = Variant("all: Intra-PT, Inter-RT, soft maps", "all", ())
+DISTILLED = Variant("distilled student", EVERYTHING.folder, ())  # the only one of a quick demonstration
 VARIANTS = (
     NO_TRANSFER,
     Variant("Intra-PT only", "intra", ("inter", "soft")),
@@ -52,7 +53,7 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """Test errors of one model, a value for each seed."""
+    """Test errors of one model, one value per seed."""
 
     name: str
     parameters: int
@@ -71,7 +72,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 class Demo:
-    """The runs of the demonstration below one folder.
+    """The runs of the demonstration, in one folder.
 
     Args:
         output: a new or empty folder.
@@ -90,7 +91,7 @@ class Demo:
     ) -> None:
         self.output, self.quick = output, quick
         self.seeds = SEEDS[:1] if quick else SEEDS
-        self.variants = (EVERYTHING,) if quick else VARIANTS
+        self.variants = (DISTILLED,) if quick else VARIANTS
         self.teacher = RunFolder(output / "teacher")
         if not resume:
             require_unused(output, "give another, or --resume to continue a demonstration")
@@ -180,7 +181,7 @@ class Demo:
 
 
 def _outcome(name: str, folders: Sequence[RunFolder]) -> Outcome:
-    """The test errors of one model's runs, a run for each seed."""
+    """The test errors of one model's runs, one run per seed."""
     errors = [_read(_test_errors(folder)) for folder in folders]
     parameters = _read(folders[0].results)["parameters"]
     return Outcome(name, parameters, tuple(e["mae"] for e in errors), tuple(e["rmse"] for e in errors))

@@ -1,4 +1,4 @@
-"""The report of the demonstration: its table and pictures of what the students see."""
+"""The report of the demonstration: its table and figures of what the students see."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from skt_crowd.files import write_text
 from skt_crowd.inference import predict
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 from skt_crowd.plots import Comparison, save_comparison, save_feature_means
 from skt_crowd.recipes.demonstration import EVERYTHING, NO_TRANSFER, Demo, Outcome
 from skt_crowd.recipes.report import table
@@ -64,7 +64,9 @@ this file has its own `recipe.yaml` with every number. Times and versions: [resu
 
 def _explanation(demo: Demo) -> str:
     """What the table shows, and what it does not."""
-    tested = f"MAE and RMSE in people, on {len(demo.test_images())} images that no run has trained or selected on"
+    tested = (
+        f"MAE and RMSE in people, on {len(demo.test_images())} images that no run has trained or selected on"
+    )
     steps = demo.student_recipe.training.steps
     teacher_images = demo.teacher_recipe.data.options["length"]
     student_images = demo.student_recipe.data.options["length"]
@@ -80,7 +82,7 @@ them: what it learned from the others can reach them only through it. "No transf
 "All" is Intra-PT, Inter-RT and the teacher's density maps beside those made from points."""
 
 
-def _draw(demo: Demo, plots: Path, models: dict[str, CrowdCounter]) -> None:
+def _draw(demo: Demo, plots: Path, models: dict[str, CrowdModel]) -> None:
     dataset = demo.test_images()
     samples = sorted((dataset[i] for i in range(len(dataset))), key=lambda sample: len(sample.points))
     chosen = [samples[place] for place in np.linspace(0, len(samples) - 1, EXAMPLES + 2).astype(int)[1:-1]]

@@ -1,4 +1,4 @@
-"""What a recipe may say: every number of a run, its range and its default.
+"""The sections of a recipe: every setting of a run, its range and its default.
 
 A recipe is a YAML file with the sections below. Unknown keys, values out of range and sections that do not
 belong together are refused. ``skt_crowd.recipes.load_recipe`` reads one and turns each refusal into one
@@ -22,7 +22,7 @@ from skt_crowd.weights import ModelSettings
 
 
 class TeacherSettings(Settings):
-    """The trained counter whose knowledge is transferred."""
+    """The trained model whose knowledge is transferred."""
 
     checkpoint: str
 
@@ -32,11 +32,12 @@ class Recipe(Settings):
 
     ``kind: train`` trains against the annotation alone; ``kind: distill`` also transfers from a teacher.
 
-    >>> recipe = Recipe.model_validate(
-    ...     {"kind": "train", "data": {"kind": "synthetic"}, "training": {"steps": 10}}
-    ... )
-    >>> recipe.optimizer.learning_rate
-    0.0001
+    Example:
+        >>> recipe = Recipe.model_validate(
+        ...     {"kind": "train", "data": {"kind": "synthetic"}, "training": {"steps": 10}}
+        ... )
+        >>> recipe.optimizer.learning_rate
+        0.0001
     """
 
     kind: Literal["train", "distill"]

@@ -27,8 +27,9 @@ def recipe_names() -> list[str]:
 def recipe_summaries() -> dict[str, tuple[str, str]]:
     """For each of ``recipe_names()`` its kind and the first sentence of the comment at its head.
 
-    >>> recipe_summaries()["demo_teacher"]
-    ('train', 'The teacher of `skt demo`: a CSRNet at a quarter of the width, on 300 drawn crowds, from scratch.')
+    Example:
+        >>> recipe_summaries()["demo_teacher"]
+        ('train', 'The teacher of `skt demo`: 1/4-CSRNet, trained from scratch on 300 synthetic crowds.')
     """
     found = {}
     for name in recipe_names():
@@ -47,10 +48,11 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         overrides: ``section.key=value`` texts, the value in YAML, applied in order before validation.
 
     Raises:
-        UsageError: the file is missing or no YAML, or a key or a value is not allowed; one line.
+        UsageError: the file is missing or not YAML, or a key or a value is not allowed; one line.
 
-    >>> load_recipe("demo_student", ["training.steps=5", "teacher.checkpoint=t.safetensors"]).training.steps
-    5
+    Example:
+        >>> load_recipe("demo_student", ["training.steps=5", "teacher.checkpoint=t.safetensors"]).training.steps
+        5
     """
     source, text = _read(name_or_path)
     try:
@@ -102,7 +104,7 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
 
 
 def _override(content: dict[str, Any], text: str) -> str:
-    """Put one ``a.b=value`` into the nested content; its key."""
+    """Put one ``a.b=value`` into the nested content and return its key."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key:

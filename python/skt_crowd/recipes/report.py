@@ -1,4 +1,4 @@
-"""The report of a run: what came out, how it was made, and pictures of it, as Markdown beside them."""
+"""The report of a run as Markdown: its results, its figures, and how it was made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skt_crowd.errors import UsageError
 from skt_crowd.files import write_text
 from skt_crowd.recipes.recipe import Recipe
 from skt_crowd.recipes.recipe_file import load_recipe
-from skt_crowd.recipes.report_figures import Picture, draw_pictures
+from skt_crowd.recipes.report_figures import ReportFigure, draw_figures
 from skt_crowd.training.metrics_log import read_metrics
 from skt_crowd.training.progress import duration
 from skt_crowd.training.run_folder import RunFolder
@@ -20,9 +20,9 @@ MOST_EVALUATIONS = 12
 
 
 def write_report(folder: RunFolder) -> Path:
-    """Draw the pictures of a finished run, write its ``report.md``, and return that path.
+    """Draw the figures of a finished run, write its ``report.md``, and return that path.
 
-    Everything is read from the run folder, and from the data and the teacher that its recipe names; pictures
+    Everything is read from the run folder, and from the data and the teacher that its recipe names; figures
     whose sources are gone are named in the report instead of drawn.
 
     Raises:
@@ -34,11 +34,11 @@ def write_report(folder: RunFolder) -> Path:
     recipe = load_recipe(folder.recipe)
     results = json.loads(folder.results.read_text(encoding="utf-8"))
     environment = json.loads(folder.environment.read_text(encoding="utf-8"))
-    pictures, missing = draw_pictures(folder, recipe)
+    figures, missing = draw_figures(folder, recipe)
     parts = [
         f"# {'Distilled' if recipe.kind == 'distill' else 'Trained'} {results['model']}",
         _results(results, recipe),
-        *(_picture(picture) for picture in pictures),
+        *(_figure(figure) for figure in figures),
         *(f"*Not drawn: {reason}.*" for reason in missing),
         _evaluations(read_metrics(folder.metrics, "evaluation")),
         _origin(results, environment),
@@ -52,10 +52,11 @@ def write_report(folder: RunFolder) -> Path:
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table.
 
-    >>> print(table(["a", "b"], [[1, 2]]))
-    | a | b |
-    |---|---|
-    | 1 | 2 |
+    Example:
+        >>> print(table(["a", "b"], [[1, 2]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
     """
     lines = [head, *rows]
     body = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
@@ -68,7 +69,7 @@ def _results(results: dict[str, Any], recipe: Recipe) -> str:
         rows += [
             ("MAE, people", f"**{results['mae']:.2f}**"),
             ("RMSE, people", f"**{results['rmse']:.2f}**"),
-            ("judged on", results["selected_on"]),
+            ("evaluated on", results["selected_on"]),
             ("chosen at", f"step {results['best_step']:,} of {results['steps']:,}"),
         ]
     rows += [
@@ -80,18 +81,18 @@ def _results(results: dict[str, Any], recipe: Recipe) -> str:
     if recipe.data.selection_split is not None:
         text += (
             f"\n\n**The checkpoint was chosen on split {recipe.data.selection_split}, "
-            "the one it is judged on: these errors flatter the model.**"
+            "the one it is evaluated on: these errors flatter the model.**"
         )
     elif "mae" in results:
         text += (
             "\n\nThe same images chose the checkpoint, so these errors are slightly flattered; "
-            "`skt evaluate` judges it on images that had no part in the run."
+            "`skt evaluate` evaluates it on images that had no part in the run."
         )
     return text
 
 
-def _picture(picture: Picture) -> str:
-    return f"## {picture.title}\n\n![{picture.title}](plots/{picture.file})\n\n{picture.caption}"
+def _figure(figure: ReportFigure) -> str:
+    return f"## {figure.title}\n\n![{figure.title}](plots/{figure.file})\n\n{figure.caption}"
 
 
 def _evaluations(records: Sequence[dict[str, Any]]) -> str:

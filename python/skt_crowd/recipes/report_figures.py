@@ -1,4 +1,4 @@
-"""The pictures of a run's report, drawn from its folder."""
+"""The figures of a run's report, drawn from its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skt_crowd.data.selection import DataSettings
 from skt_crowd.errors import SktError
 from skt_crowd.inference import predict
 from skt_crowd.inference.predictor import evaluation_mode
-from skt_crowd.models import CrowdCounter, FeatureTaps
+from skt_crowd.models import CrowdModel, FeatureTaps
 from skt_crowd.plots import (
     Comparison,
     save_comparison,
@@ -28,36 +28,36 @@ from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.weights import load_model
 
 NOT_LOSSES = ("kind", "step", "learning_rate", "gradient_norm")
-LEVELS = 3  # features that are drawn
-# What the paper calls CSRNet's; features of other models go by their module's path.
+LEVELS = 3  # features that are shown
+# The paper's names for those of CSRNet; features of other models are named by their module paths.
 PAPER_NAMES = {"frontend.11": "conv3_1", "frontend.18": "conv4_1", "backend.1": "conv5_1"}
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of a report: its file in ``plots/`` and the words around it."""
+class ReportFigure:
+    """One figure of a report: its file in ``plots/`` and the words around it."""
 
     title: str
     file: str
     caption: str
 
 
-def draw_pictures(folder: RunFolder, recipe: Recipe) -> tuple[list[Picture], list[str]]:
-    """Every picture the run has the data for, and for the others the reason why not."""
-    pictures = [_draw_losses(folder)]
+def draw_figures(folder: RunFolder, recipe: Recipe) -> tuple[list[ReportFigure], list[str]]:
+    """Draw every figure that the run has the data for; for each of the others, say why it is missing."""
+    figures = [_draw_losses(folder)]
     missing: list[str] = []
     if not folder.predictions.is_file():
-        return pictures, ["no images were held out, so there are no counts to compare"]
-    pictures.append(_draw_counts(folder))
+        return figures, ["no images were held out, so there are no counts to compare"]
+    figures.append(_draw_counts(folder))
     try:
         samples = _example_samples(folder, recipe)
         models = _models(folder, recipe)
-        pictures.append(_draw_maps(folder, recipe, samples, models))
+        figures.append(_draw_maps(folder, recipe, samples, models))
         if "teacher" in models:
-            pictures.append(_draw_features(folder, samples[len(samples) // 2], models))
+            figures.append(_draw_features(folder, samples[len(samples) // 2], models))
     except SktError as error:
         missing.append(f"maps and features, because {error}")
-    return pictures, missing
+    return figures, missing
 
 
 def hard_map(sample: CrowdSample, data: DataSettings, stride: int) -> np.ndarray:
@@ -68,14 +68,14 @@ def hard_map(sample: CrowdSample, data: DataSettings, stride: int) -> np.ndarray
     return target.numpy()
 
 
-def drawn_levels(model: CrowdCounter) -> tuple[str, ...]:
+def drawn_levels(model: CrowdModel) -> tuple[str, ...]:
     """Paths of the features that are drawn: the third to the fifth, or the last where there are fewer."""
     paths = model.tap_paths("paper")
     first = min(2, len(paths) - LEVELS)
     return paths[first : first + LEVELS]
 
 
-def features_at_levels(model: CrowdCounter, image: np.ndarray) -> list[np.ndarray]:
+def features_at_levels(model: CrowdModel, image: np.ndarray) -> list[np.ndarray]:
     """The features (C, h, w) of ``drawn_levels`` for one image (H, W, 3)."""
     paths = drawn_levels(model)
     with evaluation_mode(model), torch.no_grad(), FeatureTaps(model, paths) as taps:
@@ -83,22 +83,22 @@ def features_at_levels(model: CrowdCounter, image: np.ndarray) -> list[np.ndarra
     return [feature[0].float().numpy() for feature in taps.features]
 
 
-def draw_loss_curves(metrics: Path, picture: Path) -> None:
+def draw_loss_curves(metrics: Path, figure: Path) -> None:
     """Every loss of a metrics file by step."""
     records = read_metrics(metrics, "train")
     names = [name for name in records[0] if name not in NOT_LOSSES]
     steps = [record["step"] for record in records]
-    save_loss_curves(picture, {name: (steps, [record[name] for record in records]) for name in names})
+    save_loss_curves(figure, {name: (steps, [record[name] for record in records]) for name in names})
 
 
-def _draw_losses(folder: RunFolder) -> Picture:
+def _draw_losses(folder: RunFolder) -> ReportFigure:
     draw_loss_curves(folder.metrics, folder.plots / "losses.png")
-    return Picture(
+    return ReportFigure(
         "Losses", "losses.png", "`loss` is what is minimised; its terms are drawn before their weights."
     )
 
 
-def _draw_counts(folder: RunFolder) -> Picture:
+def _draw_counts(folder: RunFolder) -> ReportFigure:
     rows = _predictions(folder)
     save_count_scatter(
         folder.plots / "counts.png",
@@ -106,12 +106,12 @@ def _draw_counts(folder: RunFolder) -> Picture:
         [float(row["actual"]) for row in rows],
         "selection images",
     )
-    return Picture("Counts", "counts.png", "Predicted against annotated people, one dot an image.")
+    return ReportFigure("Counts", "counts.png", "Predicted against annotated people, one dot per image.")
 
 
 def _draw_maps(
-    folder: RunFolder, recipe: Recipe, samples: list[CrowdSample], models: dict[str, CrowdCounter]
-) -> Picture:
+    folder: RunFolder, recipe: Recipe, samples: list[CrowdSample], models: dict[str, CrowdModel]
+) -> ReportFigure:
     rows = []
     for sample in samples:
         maps = {"hard, from points": hard_map(sample, recipe.data, models["student"].output_stride)}
@@ -120,28 +120,28 @@ def _draw_maps(
         maps["predicted"] = predict(models["student"], sample.image)
         rows.append(Comparison(sample.name, sample.image, len(sample.points), maps))
     save_comparison(folder.plots / "maps.png", rows)
-    return Picture(
+    return ReportFigure(
         "Density maps",
         "maps.png",
-        "Each map with its sum, the number of people it says (Fig. 2 of the paper).",
+        "The title of each map gives its sum, the predicted number of people (Fig. 2 of the paper).",
     )
 
 
-def _draw_features(folder: RunFolder, sample: CrowdSample, models: dict[str, CrowdCounter]) -> Picture:
+def _draw_features(folder: RunFolder, sample: CrowdSample, models: dict[str, CrowdModel]) -> ReportFigure:
     ordered = {name: features_at_levels(models[name], sample.image) for name in ("teacher", "student")}
     student = models["student"]
     names = [
         PAPER_NAMES.get(path, path) if student.name == "csrnet" else path for path in drawn_levels(student)
     ]
     save_feature_means(folder.plots / "features.png", sample.image, names, ordered)
-    return Picture(
+    return ReportFigure(
         "Features",
         "features.png",
         "Mean over the channels at three levels (Fig. 3 of the paper); r: correlation with the teacher's.",
     )
 
 
-def _models(folder: RunFolder, recipe: Recipe) -> dict[str, CrowdCounter]:
+def _models(folder: RunFolder, recipe: Recipe) -> dict[str, CrowdModel]:
     models = {"student": load_model(folder.model())}
     if recipe.teacher is not None:
         models["teacher"] = load_model(Path(recipe.teacher.checkpoint))

@@ -17,7 +17,7 @@ from skt_crowd.errors import UsageError
 from skt_crowd.evaluation import Evaluation, evaluate, write_csv
 from skt_crowd.files import write_json
 from skt_crowd.machine import describe_environment
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 from skt_crowd.objectives.distillation import Distiller
 from skt_crowd.objectives.supervised import Supervised
 from skt_crowd.recipes.recipe import Recipe
@@ -38,7 +38,7 @@ def run_recipe(
 
     Raises:
         UsageError: the output folder is not empty (without ``resume``), or is of another recipe (with it).
-        SktError: data, a checkpoint or the disk is at fault.
+        SktError: the data, a checkpoint or the disk cannot be used.
     """
     console = console or Console()
     recipe = recipe.with_absolute_paths()
@@ -58,7 +58,7 @@ def run_recipe(
         module.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
     folder = open_run(output, recipe) if resume else RunFolder.create(output, dump_recipe(recipe))
 
-    def errors(model: CrowdCounter, limit: int | None) -> Evaluation:
+    def errors(model: CrowdModel, limit: int | None) -> Evaluation:
         assert selection is not None
         return evaluate(
             model,
@@ -114,7 +114,7 @@ def _build_objective(recipe: Recipe, precision: str) -> Objective:
 
 
 def _record_environment(folder: RunFolder, resumed_at: int | None) -> None:
-    """Write what the run runs on; a continuation is added, since it may be another machine."""
+    """Record the machine and the software; a continuation is added, since it may run elsewhere."""
     now = describe_environment()
     if resumed_at is not None and folder.environment.is_file():
         first = json.loads(folder.environment.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from skt_crowd.data import TrainingBatch, TrainingCrop
 from skt_crowd.data.crops import step_batches
 from skt_crowd.errors import SktError
 from skt_crowd.evaluation import Evaluation
-from skt_crowd.models import CrowdCounter
+from skt_crowd.models import CrowdModel
 from skt_crowd.settings import Settings
 from skt_crowd.training.metrics_log import MetricsLog
 from skt_crowd.training.optimizer import OptimizerSettings, set_learning_rate
@@ -30,7 +30,7 @@ from skt_crowd.weights import save_model
 
 
 class TrainingSettings(Settings):
-    """The length of a run, its numerics, and what it writes when."""
+    """The length of a run, its numerics, and when it writes what."""
 
     steps: int = Field(ge=1)
     batch_size: int = Field(default=4, ge=1)
@@ -46,18 +46,18 @@ class TrainingSettings(Settings):
     log_every: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
-    # Decay a step of the moving average of the weights, which is what is evaluated and saved; null: none.
+    # Decay per step of the moving average of the weights, which is what is evaluated and saved; null: none.
     average_weights: float | None = Field(default=None, gt=0, lt=1)
     # Selection images used while training (the final evaluation uses all); null: all.
     evaluation_images: int | None = Field(default=None, ge=1)
 
 
 class Objective(Protocol):
-    """What is minimised: ``losses`` gives ``loss`` and the named parts that are worth a curve."""
+    """What is minimised: ``losses`` gives ``loss`` and its named parts, which are logged."""
 
     kind: str  # "train" or "distill"
     precision: str  # of the convolutions
-    student: CrowdCounter
+    student: CrowdModel
     embeddings: nn.Module | None
 
     def modules(self) -> list[nn.Module]:
@@ -82,7 +82,7 @@ class TrainingLoop:
         self,
         objective: Objective,
         crops: Dataset[TrainingCrop],
-        evaluate: Callable[[CrowdCounter], Evaluation] | None,
+        evaluate: Callable[[CrowdModel], Evaluation] | None,
         optimizer: OptimizerSettings,
         settings: TrainingSettings,
         folder: RunFolder,
@@ -98,7 +98,7 @@ class TrainingLoop:
         self.state = TrainingState(objective.student, objective.embeddings, self.average, self.optimizer)
 
     def run(self, console: Console) -> None:
-        """From the state's step to the recipe's last.
+        """Train from the state's step to the last one.
 
         Raises:
             SktError: a loss is not finite, or the disk is full; the last good checkpoint stays.
@@ -131,7 +131,7 @@ class TrainingLoop:
         self._save(self.folder.final)
 
     def _step(self, batch: TrainingBatch) -> dict[str, Tensor]:
-        """One update; the losses before it."""
+        """Do one update and return the losses before it."""
         optimizer = self.optimizer
         rate = self.optimizer_settings.rate_at(self.state.step, self.settings.steps)
         set_learning_rate(optimizer, rate)
@@ -205,8 +205,8 @@ def average_of(model: nn.Module, decay: float) -> AveragedModel:
     return average
 
 
-def weights_of(model: CrowdCounter, average: AveragedModel | None) -> CrowdCounter:
-    """The counter to evaluate and to save: the average where there is one."""
+def weights_of(model: CrowdModel, average: AveragedModel | None) -> CrowdModel:
+    """The model to evaluate and to save: the average where there is one."""
     if average is None:
         return model
-    return cast(CrowdCounter, average.module)
+    return cast(CrowdModel, average.module)

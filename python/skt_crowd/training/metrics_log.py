@@ -13,7 +13,7 @@ from skt_crowd.files import write_text
 
 
 class MetricsLog:
-    """Append one record a call to ``metrics.jsonl`` and its numbers to TensorBoard.
+    """Append one record per call to ``metrics.jsonl`` and its numbers to TensorBoard.
 
     A record holds nothing that depends on the clock, so two runs of one recipe write the same file, bit for
     bit. When a run continues at a step, records after that step are cut off first: they will be written
@@ -40,7 +40,7 @@ class MetricsLog:
         self._events = SummaryWriter(str(events), purge_step=after_step + 1 if after_step else None)
 
     def write(self, kind: str, step: int, **values: Any) -> None:
-        """One record, for example ``write("train", 20, loss=0.5)``."""
+        """Write one record, for example ``write("train", 20, loss=0.5)``."""
         try:
             self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
             self._file.flush()
@@ -51,7 +51,7 @@ class MetricsLog:
                 self.chart(f"{kind}/{name}", value, step)
 
     def chart(self, name: str, value: float, step: int) -> None:
-        """One number for TensorBoard alone: what depends on the clock."""
+        """Write one number to TensorBoard alone, because it depends on the clock."""
         self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What stopped the run must be told, not that a full disk also refused the last events.
+        # What stopped the run must be reported, not that a full disk also refused the last events.
         with contextlib.suppress(OSError) if error else contextlib.nullcontext():
             self.close()
 

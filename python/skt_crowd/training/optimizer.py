@@ -15,7 +15,7 @@ from skt_crowd.settings import Settings, Weight
 
 
 class OptimizerSettings(Settings):
-    """The optimiser and the course of its learning rate."""
+    """The optimiser and the schedule of its learning rate."""
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -70,8 +70,9 @@ class OptimizerSettings(Settings):
     def rate_at(self, step: int, steps: int) -> float:
         """Learning rate of step ``step`` of ``steps``, from 0: linear warm-up, then constant or a cosine to zero.
 
-        >>> OptimizerSettings(learning_rate=0.1, warmup_steps=2).rate_at(0, 10)
-        0.05
+        Example:
+            >>> OptimizerSettings(learning_rate=0.1, warmup_steps=2).rate_at(0, 10)
+            0.05
         """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
@@ -82,7 +83,7 @@ class OptimizerSettings(Settings):
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """``rate`` times its scale for each group."""
+    """Give each group ``rate`` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class TrainingProgress:
-    """Shows step, losses, rate and time left; on anything but a terminal, one line a report and no bar."""
+    """Shows step, losses, rate and time left; on anything but a terminal, one line per report and no bar."""
 
     def __init__(self, console: Console, title: str, *, done: int, steps: int) -> None:
         self._console = console
@@ -36,7 +36,7 @@ class TrainingProgress:
         self._bar.advance(self._task)
 
     def rate(self) -> float:
-        """Steps a second since this process began."""
+        """Steps per second since this process began."""
         return (self._step - self._first) / max(1e-9, time.perf_counter() - self._began)
 
     def losses(self, values: Mapping[str, float]) -> None:
@@ -65,8 +65,9 @@ class TrainingProgress:
 def duration(seconds: float) -> str:
     """Seconds as ``1:02:03``, or ``2:03`` below an hour.
 
-    >>> duration(3723), duration(123.4)
-    ('1:02:03', '2:03')
+    Example:
+        >>> duration(3723), duration(123.4)
+        ('1:02:03', '2:03')
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

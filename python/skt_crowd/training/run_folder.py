@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, and when one may be written to."""
+"""The folder of a run: where everything is, and when it may be written to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class RunFolder:
 
     - ``recipe.yaml``: the recipe with every default and override written out
     - ``environment.json``: versions, machine, threads, command
-    - ``metrics.jsonl``: losses, learning rate and held-out errors by step, one JSON object a line
+    - ``metrics.jsonl``: losses, learning rate and held-out errors by step, one JSON object per line
     - ``events/``: the same for TensorBoard
     - ``checkpoints/last.pt``: everything a continuation needs
     - ``checkpoints/best.safetensors``: the model with the least held-out MAE

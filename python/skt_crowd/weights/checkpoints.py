@@ -9,7 +9,7 @@ from safetensors.torch import save as to_safetensors
 
 from skt_crowd.errors import SktError, UsageError
 from skt_crowd.files import atomic_write
-from skt_crowd.models import MODELS, CrowdCounter, available_models, build_model
+from skt_crowd.models import MODELS, CrowdModel, available_models, build_model
 from skt_crowd.weights.files import copy_weights, read_metadata, read_weights
 from skt_crowd.weights.recognition import find_rate, recognize
 
@@ -19,15 +19,16 @@ ARCHITECTURE = "skt_crowd.architecture"
 RATE = "skt_crowd.channel_preservation_rate"
 
 
-def save_model(path: Path, model: CrowdCounter, metadata: Mapping[str, str] | None = None) -> None:
+def save_model(path: Path, model: CrowdModel, metadata: Mapping[str, str] | None = None) -> None:
     """Write a model as safetensors: weights, architecture, rate, and ``metadata`` (text only). Atomic.
-
-    >>> model = build_model("csrnet", "1/4")
-    >>> save_model(Path("student.safetensors"), model, {"trained on": "Part A"})  # doctest: +SKIP
 
     Raises:
         UsageError: a metadata key or value that is not text, or a key that belongs to this file format.
         SktError: the file cannot be written; an older one is left as it was.
+
+    Example:
+        >>> model = build_model("csrnet", "1/4")
+        >>> save_model(Path("student.safetensors"), model, {"trained on": "Part A"})  # doctest: +SKIP
     """
     own = {ARCHITECTURE: model.name, RATE: repr(model.channel_preservation_rate)}
     extra = dict(metadata or {})
@@ -45,11 +46,11 @@ def save_model(path: Path, model: CrowdCounter, metadata: Mapping[str, str] | No
     atomic_write(Path(path), write)
 
 
-def load_model(path: Path) -> CrowdCounter:
+def load_model(path: Path) -> CrowdModel:
     """The model in a file, float32, on the CPU, in evaluation mode.
 
-    Reads files of :func:`save_model`, and weights that others published (safetensors, HDF5, ``.pth``,
-    ``.pth.tar``), which are known by their names and shapes: CSRNet and SKT's teachers, SKT's students with and
+    Reads files of ``save_model``, and weights that others published (safetensors, HDF5, ``.pth``,
+    ``.pth.tar``), which are recognised by their names and shapes: CSRNet and SKT's teachers, SKT's students with and
     without embeddings, BL, CAN, DSSINet and MCNN. ``module.`` prefixes and a ``{"state_dict": ...}`` wrapper are
     fine. Pickled code is never run.
 
@@ -71,15 +72,15 @@ def load_model(path: Path) -> CrowdCounter:
     return model.eval()
 
 
-def _with_batch_counts(weights: Mapping[str, torch.Tensor], model: CrowdCounter) -> dict[str, torch.Tensor]:
-    """Batch norms of old checkpoints do not say how many batches they saw; nothing depends on it."""
+def _with_batch_counts(weights: Mapping[str, torch.Tensor], model: CrowdModel) -> dict[str, torch.Tensor]:
+    """Add the number of batches seen, which batch norms of old checkpoints lack; nothing depends on it."""
     counts = {
         name: tensor for name, tensor in model.state_dict().items() if name.endswith(".num_batches_tracked")
     }
     return counts | dict(weights)
 
 
-def _build_declared(path: Path, metadata: Mapping[str, str]) -> CrowdCounter:
+def _build_declared(path: Path, metadata: Mapping[str, str]) -> CrowdModel:
     name, rate = metadata[ARCHITECTURE], metadata.get(RATE, "")
     if name not in MODELS:
         raise SktError(

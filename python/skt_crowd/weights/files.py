@@ -128,7 +128,7 @@ def _first_bytes(path: Path, count: int = len(HDF5_SIGNATURE)) -> bytes:
 
 
 def _without_wrappers(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Drop a wrapper's name as long as every tensor's name begins with one."""
+    """Drop prefixes of wrappers while all names have one."""
     names = list(weights)
     for wrapper in WRAPPERS * 2:  # model.module. as well as module.model.
         if all(name.startswith(wrapper) for name in names):

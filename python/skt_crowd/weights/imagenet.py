@@ -11,13 +11,13 @@ from skt_crowd.errors import SktError, UsageError
 from skt_crowd.weights.files import copy_weights, read_weights
 
 if TYPE_CHECKING:
-    from skt_crowd.models import CrowdCounter
+    from skt_crowd.models import CrowdModel
 
 # Root mean square of VGG-16's conv4_3 after its ReLU, on photographs normalised by ImageNet's statistics.
 VGG16_FEATURE_SCALE = 100.0
 
 
-def initialize_from_vgg(model: "CrowdCounter", source: Path | str) -> None:
+def initialize_from_vgg(model: "CrowdModel", source: Path | str) -> None:
     """Copy the convolutions of an ImageNet VGG into ``model.frontend``, in place: VGG-16's, or VGG-19's for BL.
 
     Weights that read the result are divided by ``VGG16_FEATURE_SCALE`` (``model.behind_frontend``): they expect
@@ -25,7 +25,7 @@ def initialize_from_vgg(model: "CrowdCounter", source: Path | str) -> None:
     remember for a thousand steps. Other layers stay.
 
     Args:
-        model: a counter at rate 1 whose front end is a VGG's; ImageNet weights exist for no other width.
+        model: a model at rate 1 whose front end is a VGG's; ImageNet weights exist for no other width.
         source: a ``.safetensors`` or ``.pth`` file with torchvision's names (``features.0.weight`` ...), or
             the word "torchvision", which downloads torchvision's weights (the package must be installed).
 

@@ -1,14 +1,14 @@
-"""Start a thin counter from the filters of a wide one."""
+"""Start a thin model from the filters of a wide one."""
 
 import torch
 from torch import nn
 
 from skt_crowd.errors import UsageError
-from skt_crowd.models import CrowdCounter
-from skt_crowd.models.base import IMAGE, Wire
+from skt_crowd.models import CrowdModel
+from skt_crowd.models.base import IMAGE, ChannelNode
 
 
-def inherit_filters(student: CrowdCounter, teacher: CrowdCounter) -> None:
+def inherit_filters(student: CrowdModel, teacher: CrowdModel) -> None:
     """Copy the teacher's filters with the largest L1 norm into the student, layer by layer, in place.
 
     Of each convolution the student keeps as many filters as it is wide, those with the largest sum of absolute
@@ -22,9 +22,10 @@ def inherit_filters(student: CrowdCounter, teacher: CrowdCounter) -> None:
     Raises:
         UsageError: another architecture, or a student wider than the teacher.
 
-    >>> from skt_crowd.models import build_model
-    >>> teacher, student = build_model("csrnet", "1/8"), build_model("csrnet", "1/16")
-    >>> inherit_filters(student, teacher)
+    Example:
+        >>> from skt_crowd.models import build_model
+        >>> teacher, student = build_model("csrnet", "1/8"), build_model("csrnet", "1/16")
+        >>> inherit_filters(student, teacher)
     """
     if student.name != teacher.name or student.channel_preservation_rate > teacher.channel_preservation_rate:
         raise UsageError(
@@ -32,14 +33,14 @@ def inherit_filters(student: CrowdCounter, teacher: CrowdCounter) -> None:
         )
     kept: dict[str, torch.Tensor] = {}  # for each layer, the teacher's output channels that the student has
     with torch.no_grad():
-        for wire in teacher.wiring():
-            ours, theirs = student.get_submodule(wire.layer), teacher.get_submodule(wire.layer)
-            chosen = kept[wire.channels] if wire.channels is not None else _strongest(theirs, ours)
+        for node in teacher.channel_graph():
+            ours, theirs = student.get_submodule(node.layer), teacher.get_submodule(node.layer)
+            chosen = kept[node.channels] if node.channels is not None else _strongest(theirs, ours)
             if isinstance(theirs, nn.BatchNorm2d):
                 _copy_channels(ours, theirs, chosen)
             else:
-                _copy_filters(ours, theirs, chosen, _inputs(wire, teacher, kept))
-            kept[wire.layer] = chosen
+                _copy_filters(ours, theirs, chosen, _inputs(node, teacher, kept))
+            kept[node.layer] = chosen
         _copy_slopes(student, teacher)
 
 
@@ -49,12 +50,12 @@ def _strongest(theirs: nn.Module, ours: nn.Module) -> torch.Tensor:
     return strength.topk(_filters(ours).shape[0]).indices.sort().values
 
 
-def _inputs(wire: Wire, teacher: CrowdCounter, kept: dict[str, torch.Tensor]) -> torch.Tensor:
+def _inputs(node: ChannelNode, teacher: CrowdModel, kept: dict[str, torch.Tensor]) -> torch.Tensor:
     """Which of the teacher's input channels the student's layer reads: (c_in,)."""
-    if wire.inputs == (IMAGE,):
-        return torch.arange(_filters(teacher.get_submodule(wire.layer)).shape[1])
+    if node.inputs == (IMAGE,):
+        return torch.arange(_filters(teacher.get_submodule(node.layer)).shape[1])
     parts, offset = [], 0
-    for source in wire.inputs:
+    for source in node.inputs:
         parts.append(kept[source] + offset)
         offset += _filters(teacher.get_submodule(source)).shape[0]
     return torch.cat(parts)
@@ -82,7 +83,7 @@ def _copy_channels(ours: nn.Module, theirs: nn.Module, chosen: torch.Tensor) -> 
         state[name].copy_(values[chosen] if values.ndim else values)
 
 
-def _copy_slopes(student: CrowdCounter, teacher: CrowdCounter) -> None:
+def _copy_slopes(student: CrowdModel, teacher: CrowdModel) -> None:
     """The slope of each PReLU: one number, whatever the width."""
     for path, module in teacher.named_modules():
         if isinstance(module, nn.PReLU):

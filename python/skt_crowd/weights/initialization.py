@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, model_validator
 
 from skt_crowd.errors import UsageError
-from skt_crowd.models import CrowdCounter, build_model
+from skt_crowd.models import CrowdModel, build_model
 from skt_crowd.models.rate import parse_rate
 from skt_crowd.settings import Settings
 from skt_crowd.weights.checkpoints import load_model
@@ -50,7 +50,7 @@ class ModelSettings(Settings):
             )
         return self
 
-    def build(self) -> CrowdCounter:
+    def build(self) -> CrowdModel:
         """The model with its first weights.
 
         Raises:

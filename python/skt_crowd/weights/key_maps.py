@@ -9,12 +9,14 @@ import torch
 
 @dataclass(frozen=True, eq=False)
 class KeyMap:
-    """Names of layers in somebody's weights file and here.
+    """The names of layers in a published weights file, and ours.
 
-    source   whose names they are, for messages
-    model    the counter's name here
-    layers   their module paths and ours; empty: theirs are ours
-    dropped  beginnings of names that belong to no layer of the counter, such as what a student needs only in training
+    Attributes:
+        source: whose names they are, for messages.
+        model: the name of our model.
+        layers: their module paths and ours; empty: they are the same.
+        dropped: prefixes of names that belong to no layer of the model, such as what a student needs only in
+            training.
     """
 
     source: str
@@ -29,8 +31,9 @@ class KeyMap:
     def their_name(self, name: str) -> str:
         """What the file calls our ``name``; a name with no counterpart stays.
 
-        >>> KeyMap("an example", "bl", {"features.0": "frontend.0"}).their_name("frontend.0.bias")
-        'features.0.bias'
+        Example:
+            >>> KeyMap("an example", "bl", {"features.0": "frontend.0"}).their_name("frontend.0.bias")
+            'features.0.bias'
         """
         layer, _, parameter = name.rpartition(".")
         return f"{self._theirs.get(layer, layer)}.{parameter}"

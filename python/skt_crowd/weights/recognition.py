@@ -1,4 +1,4 @@
-"""Tell whose weights a file holds, and of which width, from its names and shapes."""
+"""Recognise whose weights a file holds, and of which width, by names and shapes."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -10,7 +10,7 @@ from skt_crowd.models import available_models, build_model
 from skt_crowd.models.rate import scaled_width
 from skt_crowd.weights.key_maps import BAYESIAN_LOSS, DSSINET, MCNN, SKT_STUDENT, KeyMap
 
-# Published CSRNet, CAN and SKT teachers call their layers as the models here do.
+# Published CSRNet, CAN and SKT teachers use the same names as the models here.
 KEY_MAPS = (
     *(KeyMap("skt_crowd", name) for name in available_models()),
     BAYESIAN_LOSS,
@@ -25,10 +25,10 @@ LARGEST_DENOMINATOR = 64
 
 
 def recognize(weights: Mapping[str, torch.Tensor], origin: str) -> KeyMap:
-    """The names that fit those of ``weights`` best.
+    """The key map whose names fit those of ``weights`` best.
 
     Raises:
-        SktError: no counter has even half of the names; ``origin`` says where the weights are from.
+        SktError: no model has even half of the names; ``origin`` says where the weights are from.
     """
     likeness = {key_map: key_map.likeness(weights, _shapes(key_map.model, NARROW)) for key_map in KEY_MAPS}
     best = max(likeness, key=lambda key_map: likeness[key_map])
@@ -36,7 +36,7 @@ def recognize(weights: Mapping[str, torch.Tensor], origin: str) -> KeyMap:
         names = sorted(weights)
         found = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "") if names else "nothing"
         raise SktError(
-            f"{origin}: not the weights of a known counter ({', '.join(available_models())}); found {found}"
+            f"{origin}: not the weights of a known model ({', '.join(available_models())}); found {found}"
         )
     return best
 
@@ -45,7 +45,7 @@ def find_rate(model: str, weights: Mapping[str, torch.Tensor], origin: str) -> f
     """The channel preservation rate with the smallest denominator that gives every width in ``weights``.
 
     Args:
-        model: a name of :func:`~skt_crowd.models.available_models`.
+        model: a name of ``available_models``.
         weights: under our names.
         origin: where they are from, for messages.
 
@@ -69,6 +69,6 @@ def find_rate(model: str, weights: Mapping[str, torch.Tensor], origin: str) -> f
 
 @cache
 def _shapes(model: str, rate: float) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a counter's weights."""
+    """Names and shapes of a model's weights."""
     with torch.random.fork_rng(devices=[]):  # reading a file leaves the random numbers of the program alone
         return {name: tuple(tensor.shape) for name, tensor in build_model(model, rate).state_dict().items()}

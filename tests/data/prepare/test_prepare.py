@@ -361,12 +361,12 @@ def test_requests_that_make_no_sense(tmp_path, options, message):
 def test_a_bad_image_is_named_and_the_others_stay(tmp_path):
     folder = tmp_path / "mall"
     write_mall(folder, [[[3.0, 2.0]], [[4.0, 2.0]]])
-    picture = folder / "frames/seq_000002.jpg"
-    whole = picture.read_bytes()
-    picture.write_bytes(b"no picture")
-    with pytest.raises(SktError, match=r"seq_000002\.jpg: not a picture"):
+    image = folder / "frames/seq_000002.jpg"
+    whole = image.read_bytes()
+    image.write_bytes(b"no image")
+    with pytest.raises(SktError, match=r"seq_000002\.jpg: not an image"):
         prepare(tmp_path / "maps", Mall(folder))
-    picture.write_bytes(whole)
+    image.write_bytes(whole)
     assert prepare(tmp_path / "maps", Mall(folder)).made == 1
 
 
@@ -397,5 +397,5 @@ def test_a_damaged_page_is_drawn_again(tmp_path):
     page.write_bytes(before[: len(before) // 2])
     prepare(tmp_path, contact_sheet=True)
     assert page.read_bytes() == before
-    with Image.open(page) as picture:
-        assert picture.width > 1000
+    with Image.open(page) as image:
+        assert image.width > 1000

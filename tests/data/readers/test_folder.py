@@ -61,7 +61,7 @@ def test_nobody(tmp_path, suffix, text):
     assert open_own(tmp_path, suffix, text)[0].points.shape == (0, 2)
 
 
-def test_points_are_in_the_picture_as_shown(tmp_path):
+def test_points_are_in_the_image_as_shown(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying on its side: 8 wide, 6 high; shown 6 wide, 8 high
     write_image(tmp_path / "a.jpg", 6, 8, exif=exif)
@@ -91,7 +91,7 @@ def test_a_plain_folder_is_the_same_for_every_split(tmp_path):
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "sub/a.jpg", "..\\a.jpg", "..", ""])
 def test_names_that_leave_the_folder(tmp_path, name):
     write_image(tmp_path.parent / "a.jpg")
-    with pytest.raises(SktError, match=r"points\.csv, line 3: .* is not the name of a picture in"):
+    with pytest.raises(SktError, match=r"points\.csv, line 3: .* is not the name of an image in"):
         open_shared(tmp_path, f"image,x,y\na.jpg,1,1\n{name},1,1\n")
 
 
@@ -109,7 +109,7 @@ def test_shared_coordinates_must_be_finite_numbers(tmp_path, value):
         ("image;x;y\na.jpg;1;2\n", r"line 1: expected a header .* got 'image;x;y'"),
         ("image,x,x,y\n", r"line 1: expected a header"),
         ("image,x,y\n\na.jpg,1\n", r"line 3: 2 fields, expected image,x,y"),
-        ("image,x,y\nb.jpg,1,2\n", r"line 2: no picture b\.jpg in"),
+        ("image,x,y\nb.jpg,1,2\n", r"line 2: no image b\.jpg in"),
         ("image,x,y\n", r"no line for a\.jpg; if nobody is in it, add 'a\.jpg,,'"),
         ('image,x,y\n"a.jpg,1,2\n', r"line 2: not CSV"),
     ],
@@ -153,13 +153,13 @@ def test_points_that_are_not_text(tmp_path):
         ImageFolder(tmp_path)
 
 
-def test_picture_without_points(tmp_path):
+def test_image_without_points(tmp_path):
     write_image(tmp_path / "a.jpg")
     with pytest.raises(SktError, match=r"a\.jpg: no annotation a\.csv or a\.json, and no points\.csv$"):
         ImageFolder(tmp_path)
 
 
-def test_points_without_a_picture(tmp_path):
+def test_points_without_an_image(tmp_path):
     write(tmp_path / "b.json", "[]")
     with pytest.raises(SktError, match=r"b\.json: no image b for it$"):
         open_own(tmp_path, "csv", "x,y\n")
@@ -174,17 +174,17 @@ def test_points_twice(tmp_path):
         open_shared(tmp_path, "image,x,y\na.jpg,,\n")
 
 
-def test_folder_without_pictures(tmp_path):
-    with pytest.raises(SktError, match="no pictures"):
+def test_folder_without_images(tmp_path):
+    with pytest.raises(SktError, match="no images"):
         ImageFolder(tmp_path)
     with pytest.raises(SktError, match="nowhere: no such folder"):
         ImageFolder(tmp_path / "nowhere")
 
 
-def test_unreadable_picture_is_named(tmp_path):
-    write(tmp_path / "a.jpg", "not a picture")
+def test_unreadable_image_is_named(tmp_path):
+    write(tmp_path / "a.jpg", "not an image")
     write(tmp_path / "a.json", "[]")
-    with pytest.raises(SktError, match=r"a\.jpg: not a picture"):
+    with pytest.raises(SktError, match=r"a\.jpg: not an image"):
         ImageFolder(tmp_path)[0]
 
 

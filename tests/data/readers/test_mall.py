@@ -56,7 +56,7 @@ def test_a_frame_without_annotation(tmp_path):
         Mall(tmp_path)
 
 
-def test_a_picture_of_another_name(tmp_path):
+def test_an_image_of_another_name(tmp_path):
     write_mall(tmp_path, [[]])
     write_image(tmp_path / "frames/a.jpg")
     with pytest.raises(SktError, match=r"a\.jpg: expected Mall's names of frames, seq_000001\.jpg"):

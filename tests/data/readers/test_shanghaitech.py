@@ -166,7 +166,7 @@ def test_folders_that_are_missing(tmp_path):
     with pytest.raises(SktError, match=r"no folder train_data; expected ShanghaiTech"):
         ShanghaiTech(tmp_path)
     (tmp_path / "images").mkdir()
-    with pytest.raises(SktError, match=r"images: no pictures"):
+    with pytest.raises(SktError, match=r"images: no images"):
         ShanghaiTech(tmp_path)
     write_image(tmp_path / "images/IMG_1.jpg")
     with pytest.raises(SktError, match="no folder ground-truth or ground_truth beside images"):

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from skt_crowd.files import atomic_write
 
 # Pixels. A page is read on a screen: about 2000 wide, and lower than that.
-_PICTURE_AREA = 260 * 195
+_BOX_AREA = 260 * 195
 _MARGIN, _GAP, _HEADER, _CAPTION = 24, 14, 84, 48
 _PAGE_WIDTH, _PAGE_HEIGHT = 2200, 1500
 
@@ -24,7 +24,7 @@ _OUTSIDE_ROI = (58, 58, 64)
 _DIMMED = 0.3  # brightness of the photograph outside the region of interest
 
 _FULL_PERCENTILE = 99.5  # of the populated pixels: one crowded corner must not leave the rest dark
-_KEY = "skt_prepare"  # text in the PNG that says what it shows
+_KEY = "skt_prepare"  # the PNG's text entry that says what it shows
 
 
 class SheetImage(NamedTuple):
@@ -35,15 +35,15 @@ class SheetImage(NamedTuple):
     density: np.ndarray  # (H, W) float32, people per pixel
     roi: np.ndarray | None  # (H, W) bool, True where people are counted
     people: int
-    warnings: Sequence[str]  # few words each, shown in a colour that is seen
+    warnings: Sequence[str]  # a few words each, shown in a warning colour
 
 
 class SheetLayout(NamedTuple):
-    """How many images a page holds and how large each picture is; of the whole sheet, so that pages match."""
+    """How many images a page holds and how large each box is; the same for the whole sheet, so that pages match."""
 
     columns: int
     rows: int
-    picture: tuple[int, int]  # (width, height) of the box for a photograph, and of the one for its map
+    box: tuple[int, int]  # (width, height) of the box for a photograph, and of the one for its map
 
     @property
     def images(self) -> int:
@@ -51,7 +51,7 @@ class SheetLayout(NamedTuple):
 
     @property
     def cell(self) -> tuple[int, int]:
-        width, height = self.picture
+        width, height = self.box
         return 2 * width + 2, height + _CAPTION
 
 
@@ -59,7 +59,7 @@ def sheet_layout(shapes: Sequence[tuple[int, int]]) -> SheetLayout:
     """A layout that suits images of these shapes (H, W): boxes have the median aspect ratio."""
     aspect = float(np.median([width / height for height, width in shapes])) if shapes else 4 / 3
     aspect = min(max(aspect, 0.4), 2.5)
-    width = round(math.sqrt(_PICTURE_AREA * aspect))
+    width = round(math.sqrt(_BOX_AREA * aspect))
     layout = SheetLayout(1, 1, (width, round(width / aspect)))
     columns = max(1, (_PAGE_WIDTH - 2 * _MARGIN + _GAP) // (layout.cell[0] + _GAP))
     rows = max(1, (_PAGE_HEIGHT - _HEADER - _MARGIN + _GAP) // (layout.cell[1] + _GAP))
@@ -84,12 +84,12 @@ def draw_page(images: Sequence[SheetImage], layout: SheetLayout, title: str, sub
     for place, image in enumerate(images):
         row, column = divmod(place, layout.columns)
         corner = _MARGIN + column * (width + _GAP), _HEADER + row * (height + _GAP)
-        _draw_cell(page, draw, corner, image, layout.picture)
+        _draw_cell(page, draw, corner, image, layout.box)
     return page
 
 
 def save_page(path: Path, page: Image.Image, key: str) -> None:
-    """Write a page as PNG with a key of what it shows. Atomic.
+    """Write a page as PNG, with a key that identifies what it shows. Atomic.
 
     Raises:
         SktError: the file cannot be written.
@@ -104,7 +104,7 @@ def save_page(path: Path, page: Image.Image, key: str) -> None:
 
 
 def page_key(path: Path) -> str | None:
-    """The key of a page on disk; None where there is no such page or it is not whole."""
+    """The key of a page on disk; None where there is no such page or the file is damaged."""
     try:
         with Image.open(path, formats=("PNG",)) as page:
             key = page.info.get(_KEY)
@@ -127,8 +127,8 @@ def _draw_cell(
     size = max(1, round(width * scale)), max(1, round(height * scale))
     inset = (box[0] - size[0]) // 2, (box[1] - size[1]) // 2
     draw.rectangle((left, top, left + 2 * box[0] + 1, top + box[1] - 1), fill=(232, 232, 228))
-    for picture, x in ((_photograph(sheet_image, size), left), (_heat(sheet_image, size), left + box[0] + 2)):
-        page.paste(picture, (x + inset[0], top + inset[1]))
+    for panel, x in ((_photograph(sheet_image, size), left), (_heat(sheet_image, size), left + box[0] + 2)):
+        page.paste(panel, (x + inset[0], top + inset[1]))
     right, line = left + 2 * box[0] + 1, top + box[1] + 6
     people = f"{sheet_image.people:,} {'person' if sheet_image.people == 1 else 'people'}"
     draw.text((right, line), people, fill=_INK, font=_font(17), anchor="ra")

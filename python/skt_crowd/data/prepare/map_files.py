@@ -1,4 +1,4 @@
-"""Density maps in HDF5: written whole, with what is needed to tell later whether they still hold."""
+"""Density maps in HDF5 files, with what is needed to tell later whether they are still up to date."""
 
 import hashlib
 import io
@@ -38,7 +38,7 @@ class MapRecord(NamedTuple):
 
 
 def sha256_of(array: np.ndarray) -> str:
-    """Of an array's bytes in C order, little-endian."""
+    """SHA-256 of an array's bytes in C order, little-endian."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return hashlib.sha256(little.data).hexdigest()
 
@@ -49,7 +49,7 @@ def write_map(path: Path, density: np.ndarray, record: MapRecord, settings: str)
     Raises:
         SktError: the file cannot be written.
     """
-    # HDF5 is built in memory, where a full disk can't break it half-way.
+    # HDF5 is built in memory, where a full disk cannot break it half-way.
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.create_dataset(DENSITY, data=density, compression="gzip", compression_opts=1, shuffle=True)
@@ -76,7 +76,7 @@ def read_record(group: h5py.Group, settings: str) -> MapRecord | None:
 
 
 def is_ours(path: Path) -> bool | None:
-    """Whether a file has our mark; None where it is no readable HDF5, so that nobody can tell."""
+    """Whether a file has our mark; None where it is not readable as HDF5, so that nobody can tell."""
     try:
         with h5py.File(path, "r") as file:
             return bool(file.attrs.get(MAKER_KEY) == MAKER)

@@ -1,4 +1,4 @@
-"""Density maps of a whole data set on disk, for other tools that read them, and contact sheets of them."""
+"""Write the density maps of a whole data set for other tools, and contact sheets to check them."""
 
 import dataclasses
 import hashlib
@@ -99,21 +99,21 @@ def prepare_density_maps(
     Args:
         dataset: images and points, and regions of interest and perspective maps where it has them.
         output: the folder, made if it is missing.
-        sigma: the rule for the kernels' widths.
+        sigma: the rule for the sigmas of the kernels.
         boundary: ``"conserve"`` or ``"clip"``, as in ``skt_ext.density.density_map``.
         geodesic_weight, geodesic_gain: as there, for kernels that keep to the outlines in the images; None for plain
             Gaussians.
         layout: ``"images"`` or ``"split"``.
         workers: processes. Each holds one image and its map at a time, besides its libraries.
-        contact_sheet: whether to draw the pictures.
+        contact_sheet: whether to draw contact sheets.
         overwrite: replace maps that were made with other settings. Files that were not made by this function
             are never replaced.
         source: how the data set was opened, for the manifest.
         on_image: called after each map, in order, for progress.
 
     Raises:
-        UsageError: `boundary`, `layout` or `workers` is none of these.
-        SktError: a file is in the way, an image can't be read, or the disk is full; names file and cause.
+        UsageError: `boundary`, `layout`, `workers` or a geodesic setting is not one of these.
+        SktError: a file is in the way, an image cannot be read, or the disk is full; names file and cause.
             Nothing is written where a file is in the way.
     """
     if boundary not in get_args(Boundary):
@@ -209,7 +209,7 @@ def read_prepared_map(folder: Path, name: str) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _MapMaker:
-    """The task of one map: found on disk, or made and written."""
+    """The task of one map: find it on disk, or make and write it."""
 
     index: int
     folder: Path  # for the file of this map
@@ -282,7 +282,7 @@ def _opened(path: Path) -> Iterator[h5py.File | None]:
 
 
 def _pack(output: Path, names: Sequence[str]) -> None:
-    """Bring the maps that were made one by one and those of an earlier call together in one file."""
+    """Put the maps that were made one by one and those of an earlier call into one file."""
     parts, packed = output / _PARTS, output / ONE_FILE
     new = {name for name in names if (parts / f"{name}.h5").exists()}
 
@@ -393,7 +393,7 @@ def _versions() -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class _PagePainter:
-    """The task of one page: drawn unless it is there."""
+    """The task of one page: draw it unless it is there."""
 
     path: Path
     maps: Path  # folder

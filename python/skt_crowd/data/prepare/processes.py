@@ -1,4 +1,4 @@
-"""Work on one shared value in several processes."""
+"""Run tasks on one shared value in several processes."""
 
 import multiprocessing
 import os
@@ -20,10 +20,10 @@ Result = TypeVar("Result")
 
 
 class Processes(Generic[Shared]):
-    """Carries out tasks, each ``task(shared)``, in order of their results; with one worker, in this process.
+    """Runs tasks ``task(shared)`` and yields their results in order; with one worker, in this process.
 
     The shared value is sent to each worker once, tasks one by one, so they should be small. Workers compute
-    with one thread each, leave an interrupt to this process, and end when it ends, however it ends.
+    with one thread each, ignore interrupts, which this process handles, and end when it ends, however it ends.
 
     Args:
         workers: at least 1.
@@ -70,7 +70,7 @@ class Processes(Generic[Shared]):
             yield from (task(self._shared) for task in tasks)
             return
         try:
-            yield from self._executor.map(_carry_out, tasks)
+            yield from self._executor.map(_run_task, tasks)
         except BrokenProcessPool:
             raise SktError(
                 "a worker process was killed, most likely because memory ran out; use fewer workers"
@@ -96,5 +96,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _carry_out(task: Callable[[Any], Result]) -> Result:
+def _run_task(task: Callable[[Any], Result]) -> Result:
     return task(_shared)

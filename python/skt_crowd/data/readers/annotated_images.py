@@ -1,4 +1,4 @@
-"""Checks that every reader applies to annotated points."""
+"""What all data sets on disk share: image files, each with its points."""
 
 import re
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ class AnnotatedImages(ABC):
 
     kind: ClassVar[str]
     roi: np.ndarray | None = None  # (H, W) bool
-    perspective: np.ndarray | None = None  # (H, W) float64, pixels a metre
+    perspective: np.ndarray | None = None  # (H, W) float64, pixels per metre
 
     def __init__(self, images: Iterable[Path]) -> None:
         self._images = sorted(images, key=lambda path: natural_order(path.name))
@@ -52,7 +52,7 @@ class AnnotatedImages(ABC):
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """The pictures directly inside `folder` by their names without suffix; hidden files are passed over.
+    """The images directly inside `folder` by their names without suffix; hidden files are skipped.
 
     Raises:
         SktError: there is none, or two share a name and differ only in their suffix.
@@ -65,7 +65,7 @@ def list_images(folder: Path) -> dict[str, Path]:
             )
         images[path.stem] = path
     if not images:
-        raise SktError(f"{folder}: no pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise SktError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return images
 
 
@@ -80,7 +80,7 @@ def list_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 
 
 def match_annotations(images: Mapping[str, Path], annotations: Mapping[str, Path], pattern: str) -> None:
-    """Check that every image has an annotation and the other way round.
+    """Check that every image has an annotation, and every annotation an image.
 
     Args:
         images: image files by name.
@@ -99,7 +99,7 @@ def match_annotations(images: Mapping[str, Path], annotations: Mapping[str, Path
 
 
 def natural_order(name: str) -> list[str | int]:
-    """Sort key by which numbers inside names count as numbers.
+    """Sort key that compares numbers inside names as numbers.
 
     Example:
         >>> sorted(["IMG_10", "IMG_9"], key=natural_order)
@@ -115,7 +115,7 @@ def _and_more(names: list[str]) -> str:
 def drop_outside(
     points: np.ndarray, height: int, width: int, roi: np.ndarray | None = None
 ) -> tuple[np.ndarray, int]:
-    """The points (P, 2) with 0 <= x < width and 0 <= y < height, and inside roi; the number of the others.
+    """The points (P, 2) with 0 <= x < width and 0 <= y < height that lie inside the roi, and how many do not.
 
     Args:
         roi: (height, width) bool, True where people are counted; None for the whole image.

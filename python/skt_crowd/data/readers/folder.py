@@ -1,4 +1,4 @@
-"""Your own images: a folder of pictures and the points of their people in CSV or JSON files."""
+"""Your own images: a folder of images and the points of their people in CSV or JSON files."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SHARED_POINTS = "points.csv"
 
 
 class ImageFolder(AnnotatedImages):
-    """A folder of pictures whose points are in one CSV file for all, or in one CSV or JSON file for each.
+    """A folder of images whose points are in one CSV file for all, or in one CSV or JSON file for each.
 
     One file for all, ``points.csv`` in the folder; an image without people has a line with empty fields::
 
@@ -26,17 +26,17 @@ class ImageFolder(AnnotatedImages):
         street.jpg,131,70.25
         empty.jpg,,
 
-    Or one file for each, beside the picture: ``street.csv`` with a header ``x,y`` and one line for each
+    Or one file for each, beside the image: ``street.csv`` with a header ``x,y`` and one line for each
     person, or ``street.json`` with ``[[x, y], ...]`` or ``{"points": [[x, y], ...]}``. An image without
     people has a CSV of just the header, or ``[]``.
 
-    Coordinates are pixels from the top left corner of the picture **as viewers and annotation tools show
-    it**, that is after its EXIF rotation. Points outside the picture are dropped and counted. A picture that
-    no points file speaks of is an error: whether it is empty or was never annotated can't be told.
+    Coordinates are pixels from the top left corner of the image **as viewers and annotation tools show
+    it**, that is after its EXIF rotation. Points outside the image are dropped and counted. An image that
+    no points file mentions is an error: whether it is empty or was never annotated cannot be told.
 
     Args:
         root: the folder; or a folder holding one folder for each split, ``root/train``, ``root/test`` ...
-        split: the folder below `root` to use, where there are such folders. A root with pictures in it
+        split: the folder below `root` to use, where there are such folders. A root with images in it
             directly is the same for every split.
 
     Raises:
@@ -71,21 +71,21 @@ def _split_folder(root: Path, split: str) -> Path:
 
 
 def _shared_points(shared: Path, images: dict[str, Path]) -> dict[str, np.ndarray]:
-    """Points by name from one file for all pictures, which must be the only one and speak of each of them."""
+    """Points by name from one file for all images, which must be the only one and mention each of them."""
     beside = [path for name, path in _annotations_beside(shared.parent).items() if name in images]
     if beside:
         raise SktError(
-            f"{shared}: there is {beside[0].name} too; keep one file for all or one for each picture"
+            f"{shared}: there is {beside[0].name} too; keep one file for all or one for each image"
         )
     names = {path.name: name for name, path in images.items()}
     points: dict[str, np.ndarray] = {}
     for file_name, (positions, line) in read_shared_points_csv(shared).items():
         if file_name not in names:
-            raise SktError(f"{shared}, line {line}: no picture {file_name} in {shared.parent}")
+            raise SktError(f"{shared}, line {line}: no image {file_name} in {shared.parent}")
         points[names[file_name]] = positions
     silent = [path.name for name, path in images.items() if name not in points]
     if silent:
-        more = f" (and {len(silent) - 1} more pictures)" if len(silent) > 1 else ""
+        more = f" (and {len(silent) - 1} more images)" if len(silent) > 1 else ""
         raise SktError(f"{shared}: no line for {silent[0]}{more}; if nobody is in it, add '{silent[0]},,'")
     return points
 

@@ -12,7 +12,7 @@ from skt_crowd.errors import SktError, UsageError
 TRAINING_FRAMES = 800
 
 # pMapN is proportional to 1 / area and has no unit. Standing people, taken as 1.7 m tall, measure about 115
-# pixels times 1 / sqrt(pMapN) in the frames, so this many pixels are a metre where pMapN is 1.
+# pixels times 1 / sqrt(pMapN) in the frames, so a metre is this many pixels where pMapN is 1.
 _METRE = 68.0
 
 
@@ -24,7 +24,7 @@ class Mall(AnnotatedImages):
     file's map is relative, and its scale was estimated from the heights of people in the frames.
 
     Args:
-        root: the folder of the three.
+        root: the folder that holds these three.
         split: ``"train"`` or ``"test"``.
 
     Raises:

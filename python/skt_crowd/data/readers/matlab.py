@@ -1,4 +1,4 @@
-"""Checks that every reader applies to annotated points."""
+"""Points, regions and perspective maps from the MATLAB files of crowd counting data sets."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def read_ann_points(path: Path) -> np.ndarray:
 
 
 def read_loc_points(path: Path) -> np.ndarray:
-    """``loc`` of a Beijing-BRT file, (P, 2) float64 [x, y]; integers are welcome.
+    """``loc`` of a Beijing-BRT file, (P, 2) float64 [x, y]; integers are fine.
 
     Raises:
         SktError: the file is missing, damaged or of another layout, or a coordinate is not finite.
@@ -118,7 +118,7 @@ def _load_array(path: Path, wanted: str) -> np.ndarray:
 
 def _load_variable(path: Path, wanted: str) -> Any:
     try:
-        contents = scipy.io.loadmat(str(path))  # of a missing Path it says something else
+        contents = scipy.io.loadmat(str(path))  # given a Path that is missing, it raises another error
     except FileNotFoundError:
         raise SktError(f"{path}: no such file") from None
     except NotImplementedError:

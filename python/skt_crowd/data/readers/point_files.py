@@ -16,7 +16,7 @@ from skt_crowd.errors import SktError
 def read_points_csv(path: Path) -> np.ndarray:
     """The points of one image, (P, 2) float64: a header line ``x,y``, then one line for each person.
 
-    Further columns are passed over; a header without lines below it means nobody.
+    Further columns are ignored; a header without lines below it means that nobody is in the image.
 
     Raises:
         SktError: naming file and line.
@@ -29,7 +29,7 @@ def read_shared_points_csv(path: Path) -> dict[str, tuple[np.ndarray, int]]:
     """The points of many images by file name, each (P, 2) float64 with the first line that names the image.
 
     A header line ``image,x,y``, then one line for each person. An image without people has one line with
-    its name and two empty fields: ``empty.jpg,,``. Further columns are passed over.
+    its name and two empty fields: ``empty.jpg,,``. Further columns are ignored.
 
     Raises:
         SktError: naming file and line, also for a name that is not that of a file in the same folder
@@ -40,7 +40,7 @@ def read_shared_points_csv(path: Path) -> dict[str, tuple[np.ndarray, int]]:
     for line, row in _rows(path, ("image", "x", "y")):
         name = row["image"]
         if not name or name in (".", "..") or any(mark in name for mark in "/\\\0"):
-            raise SktError(f"{path}, line {line}: {name!r} is not the name of a picture in {path.parent}")
+            raise SktError(f"{path}, line {line}: {name!r} is not the name of an image in {path.parent}")
         first_lines.setdefault(name, line)
         people = points.setdefault(name, [])
         if row["x"] or row["y"]:

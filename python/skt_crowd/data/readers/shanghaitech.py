@@ -1,4 +1,4 @@
-"""ShanghaiTech Part A and Part B (Zhang et al., CVPR 2016), as they are found on disks."""
+"""ShanghaiTech Part A and Part B (Zhang et al., CVPR 2016), in the layouts they are distributed in."""
 
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def _chosen_part(root: Path, parts: dict[str, Path], part: str | None) -> Path:
 
 
 def _refuse_other(split_folder: Path, split: str, part: str | None) -> None:
-    """A folder that names itself the other split, or the other part, isn't what was asked for."""
+    """Refuse a folder whose own name is the other split or the other part."""
     other = next(name for key, name in _SPLITS.items() if key != split)
     if split_folder.resolve().name == other:
         raise UsageError(f"{split_folder}: is {other}, but the split asked for is {split!r}")

@@ -1,4 +1,4 @@
-"""UCF_CC_50 (Idrees et al., CVPR 2013): fifty images, judged by five-fold cross-validation."""
+"""UCF_CC_50 (Idrees et al., CVPR 2013): fifty images, evaluated by five-fold cross-validation."""
 
 from pathlib import Path
 

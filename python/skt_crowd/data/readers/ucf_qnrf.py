@@ -1,4 +1,4 @@
-"""UCF-QNRF (Idrees et al., ECCV 2018): large pictures, up to 12,865 people in one."""
+"""UCF-QNRF (Idrees et al., ECCV 2018): large images, up to 12,865 people in one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Crowds that are drawn, not photographed: exact head points, no download, any number of them."""
+"""Crowds that are rendered, not photographed: exact head positions, no download, any number of them."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ MINIMUM_SIDE = 32
 
 
 def render_crowd(seed: int, size: tuple[int, int] = (128, 128), *, people: int | None = None) -> CrowdSample:
-    """Draw a crowd: a pure function of its arguments.
+    """Render a crowd: a pure function of its arguments.
 
     People stand on flat ground seen from above, larger towards the bottom, and hide those behind them; every
     head is visible at least in part, and its centre is the annotated point. One light shades them and casts
@@ -24,7 +24,7 @@ def render_crowd(seed: int, size: tuple[int, int] = (128, 128), *, people: int |
     Args:
         seed: at least 0.
         size: (H, W) of the image, each side at least 32.
-        people: exactly how many, 0 or more; None: drawn from the seed, 0 to about one for each 300 pixels.
+        people: exactly how many, 0 or more; None: chosen by the seed, from 0 to about one per 300 pixels.
 
     Raises:
         UsageError: an argument out of range, or more people than there is room for.
@@ -55,7 +55,7 @@ def render_crowd(seed: int, size: tuple[int, int] = (128, 128), *, people: int |
 
 
 class SyntheticCrowds:
-    """A data set of drawn crowds: sample i is a pure function of (seed, split, i).
+    """A data set of synthetic crowds: sample i is a pure function of (seed, split, i).
 
     Args:
         length: how many images.
@@ -142,15 +142,15 @@ def _compose(
 
 
 def _photograph(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Exposure, tint, vignette, blur and noise: from a canvas (3, H, W) to a picture (H, W, 3) uint8."""
+    """Exposure, tint, vignette, blur and noise: from a canvas (3, H, W) to an image (H, W, 3) uint8."""
     _, height, width = canvas.shape
     tint = rng.uniform(0.75, 1.2) * (1 + rng.uniform(-0.07, 0.07, 3))
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     exposure = tint[:, None, None] * (1 - rng.uniform(0, 0.15) * (x * x + y * y))  # (3, H, W)
     blur = rng.uniform(0.25, 0.6)
-    picture = gaussian_filter(canvas, (0, blur, blur), truncate=2.5)
-    picture *= exposure.astype(np.float32)
-    picture += np.float32(rng.uniform(0.004, 0.025)) * rng.standard_normal(picture.shape, dtype=np.float32)
-    np.clip(picture, 0, 1, out=picture)
-    return np.ascontiguousarray((picture * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
+    image = gaussian_filter(canvas, (0, blur, blur), truncate=2.5)
+    image *= exposure.astype(np.float32)
+    image += np.float32(rng.uniform(0.004, 0.025)) * rng.standard_normal(image.shape, dtype=np.float32)
+    np.clip(image, 0, 1, out=image)
+    return np.ascontiguousarray((image * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))

@@ -67,7 +67,7 @@ def _reduce(layers: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndar
 
 
 def _area_weights(small: int, large: int, scale: float) -> np.ndarray:
-    """(small, large): the share of small pixel i that is in large pixel j; i spans `scale` of them."""
+    """(small, large): the share of small pixel i that large pixel j covers; i spans `scale` large pixels."""
     first = np.arange(small)[:, None] * scale
     j = np.arange(large)[None, :]
     overlap = np.minimum(first + scale, j + 1) - np.maximum(first, j)

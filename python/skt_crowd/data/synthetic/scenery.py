@@ -49,7 +49,7 @@ _PAVED = (False, True, True, False, False)
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
-    """(height, width) float32: random values on a grid of cells x cells, between them linear; mean 0."""
+    """(height, width) float32: random values on a grid of cells x cells, linear in between; mean 0."""
     grid = rng.standard_normal((cells + 1, cells + 1)).astype(np.float32)
     rows = _interpolation(height, cells)
     columns = _interpolation(width, cells)
@@ -257,7 +257,7 @@ def paint_bar(
     ax, ay = end[0] - start[0], end[1] - start[1]
     place = np.clip((x * ax + y * ay) / (ax * ax + ay * ay or 1.0), 0, 1)
     dx, dy = x - place * ax, y - place * ay
-    # A bar thinner than a pixel is drawn a pixel wide and paler.
+    # A bar thinner than a pixel is drawn one pixel wide and paler.
     drawn = max(radius, 0.5)
     alpha = np.clip(drawn - np.hypot(dx, dy) + 0.5, 0, 1) * (radius / drawn)
     shade: np.ndarray | float = 1.0

@@ -16,7 +16,7 @@ from skt_crowd.errors import SktError
 
 
 def copy_bandwidth(device: torch.device | str = "cpu", *, mib: int = 128, rounds: int = 7) -> float:
-    """Bytes read and written a second by a copy of ``mib`` MiB, the best of ``rounds``: what memory allows."""
+    """Bytes per second that a copy of ``mib`` MiB reads and writes, the best of ``rounds``: what memory allows."""
     source = torch.ones(mib * 2**18, device=device)
     target = torch.empty_like(source)
     seconds = _best_seconds(lambda: target.copy_(source), torch.device(device), rounds)
@@ -24,7 +24,7 @@ def copy_bandwidth(device: torch.device | str = "cpu", *, mib: int = 128, rounds
 
 
 def product_rate(device: torch.device | str = "cpu", *, size: int = 2048, rounds: int = 5) -> float:
-    """Multiply-adds a second of a float32 product of two (size, size) matrices, the best of ``rounds``."""
+    """Multiply-adds per second of a float32 product of two (size, size) matrices, the best of ``rounds``."""
     left, right = torch.randn(2, size, size, device=device)
     out = torch.empty_like(left)
     seconds = _best_seconds(lambda: torch.mm(left, right, out=out), torch.device(device), rounds)
@@ -55,7 +55,7 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
 
 @dataclass(frozen=True)
 class KernelResult:
-    """One workload in one setting: timings a candidate, and how well it agreed with the reference."""
+    """One workload in one setting: the timings of each candidate, and how well ours agreed with the reference."""
 
     workload: Workload
     setting: Setting
@@ -115,7 +115,7 @@ def _measure(
     if "eager" in peers:
         losses[EAGER] = lambda: workload.eager(workload.student)
     if "compile" in peers:
-        # It tells every CPU-only user that there is no CUDA.
+        # Its logger warns every CPU-only user that there is no CUDA.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         torch.compiler.reset()
         compiled = torch.compile(workload.eager, dynamic=False)

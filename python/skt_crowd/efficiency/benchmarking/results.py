@@ -1,4 +1,4 @@
-"""Write what was measured: a CSV row a figure, with everything needed to read it later, and a plot."""
+"""Write what was measured: one CSV row per figure, with everything needed to read it later, and a plot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skt_crowd.machine import command, describe_device
 
 
 def kernel_rows(results: Sequence[KernelResult]) -> list[dict[str, Any]]:
-    """A row for each workload, setting, candidate and stage."""
+    """One row for each workload, setting, candidate and stage."""
     rows = []
     for result in results:
         setting = result.setting
@@ -53,7 +53,7 @@ def timing_columns(timing: Timing) -> dict[str, Any]:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """All rows have the columns of the first."""
+    """Write rows as CSV; all of them have the columns of the first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -62,7 +62,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def plot_kernels(path: Path, results: Sequence[KernelResult]) -> None:
-    """Milliseconds of forward and backward against the image's size, a panel an operator; log scales."""
+    """Milliseconds of forward and backward against the image's size, one panel per operator; log scales."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(result.workload.name for result in results))

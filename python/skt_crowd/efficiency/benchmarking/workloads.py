@@ -1,4 +1,4 @@
-"""What is timed: the losses on the features that a CSRNet and its quarter have for an image of a given size."""
+"""What is timed: the losses, on features of the shapes that CSRNet and 1/4-CSRNet have for an image of a given size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Convert = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and on what a workload runs."""
+    """The size, dtype, layout and device that a workload runs with."""
 
     height: int
     width: int
