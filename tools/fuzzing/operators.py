@@ -69,8 +69,11 @@ def pool_and_pack(draw: Draw) -> Arguments:
 def pool_and_pack_backward(draw: Draw) -> Arguments:
     forward = pool_and_pack(draw) | {"with_argmax": True}
     packed, argmax, inverse_deviation = reference_of("pool_and_pack")(**forward)
-    if draw.chance(0.2):  # what no forward pass makes must not lead outside the features
-        argmax = torch.randint(0, 256, argmax.shape, generator=draw.generator, dtype=torch.uint8).to(draw.device)
+    if draw.chance(0.2):  # offsets that no forward pass makes, out of the feature where a window sticks out
+        sizes = [feature.shape[1] for feature in forward["features"]]
+        parts = zip(forward["kernels"][::2], forward["kernels"][1::2], argmax.split(sizes, 1), strict=True)
+        offsets = [torch.randint(0, h * w, part.shape, generator=draw.generator) for h, w, part in parts]
+        argmax = torch.cat(offsets, 1).to(draw.device, torch.uint8)
     return {
         "grad": draw.tensor(packed.shape, packed.dtype),
         "packed": packed,

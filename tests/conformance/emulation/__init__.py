@@ -90,7 +90,7 @@ def run(command: list[str]) -> str:
 @functools.cache
 def state_of_headers() -> str:
     digest = hashlib.sha256(run(["g++", "--version"]).encode() + torch.__version__.encode())
-    for path in sorted([*CSRC.rglob("*.h"), *HERE.glob("*.h")]):
+    for path in sorted([*CSRC.rglob("*.h"), *HERE.glob("*.h"), CSRC / "emulation" / "exports.map"]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -108,7 +108,7 @@ class Builder:
         if name == "operators":
             sources = [*CSRC.glob("cuda/*.cu"), HERE / "operators.cpp"]
         full_name = f"skt_{name}_{mode}"
-        defines = [f"-DSKT_MODULE={full_name}", f"-DSKT_NAMESPACE={full_name}", f"-Dskt_ext={full_name}", *(["-DSKT_RACE"] if mode == "race" else [])]
+        defines = [f"-DSKT_MODULE={full_name}", f"-DSKT_NAMESPACE={full_name}", *(["-DSKT_RACE"] if mode == "race" else [])]
         with ThreadPoolExecutor(2) as pool:
             of_kernels = [
                 pool.submit(self._object, source, [*OF_KERNELS[mode], *defines]) for source in sorted(sources)
@@ -117,14 +117,14 @@ class Builder:
             of_runtime = [pool.submit(self._object, CSRC / "emulation" / each, OF_RUNTIME[mode]) for each in runtime]
             objects = [str(each.result()) for each in (*of_kernels, *of_runtime)]
         sanitizers = ["-fsanitize=address,undefined"] if mode == "sanitized" else []
-        libraries = ["-Wl,-Bsymbolic", "-ldl"]
+        libraries = ["-Wl,-Bsymbolic", f"-Wl,--version-script={CSRC / 'emulation' / 'exports.map'}", "-ldl"]
         if name == "operators":
             folder = Path(torch.__file__).parent / "lib"
             libraries += [f"-L{folder}", "-Wl,--allow-shlib-undefined", "-ltorch_cpu", "-lc10"]
         return self._made(full_name, ".so", ["g++", "-shared", *sanitizers, *objects, *libraries])
 
     def _object(self, source: Path, flags: Iterable[str]) -> Path:
-        includes = [f"-I{CSRC / 'emulation' / 'include'}", f"-I{CSRC / 'include'}", f"-I{CSRC}", "-include", str(CSRC / "emulation" / "cuda.h")]
+        includes = [f"-I{folder}" for folder in (CSRC / "emulation" / "include", CSRC / "include", CSRC)]  # in this order
         system = [cuda_headers(), Path(torch.__file__).parent / "include", sysconfig.get_path("include"), _pybind11()]
         command = ["g++", *FLAGS, *flags, *includes, *(f"-isystem{folder}" for folder in system)]
         command += ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-c", str(source)]

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.emulation.emulated import ROOT
+from tests.conformance.emulation import ROOT
 
 
 def load_tool() -> ModuleType:

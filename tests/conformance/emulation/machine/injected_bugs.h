@@ -1,6 +1,9 @@
 // Two kernels with mistakes to choose from, to see that the emulation finds each.
-#include "emulation/driver.h"
-#include "kernels/gpu.h"
+#pragma once
+
+#include "kernels/gpu/element.h"
+
+namespace injected {
 
 using namespace skt;
 
@@ -17,8 +20,6 @@ enum Bug : int64_t {
   missing_warp_barrier,
   blocks_share_an_element,
 };
-
-namespace kernels {
 
 constexpr int kThreads = 128, kTile = 16;
 
@@ -71,18 +72,5 @@ __global__ void reverse(const float* x, float* y, int64_t bug) {
   y[threadIdx.x] = values[31 - threadIdx.x];
 }
 
-}  // namespace kernels
+}  // namespace injected
 
-extern "C" const char* sum(const float* x, float* sums, int64_t blocks, int64_t bug) {
-  return emulation::guarded([&] { emulation::launch(blocks, kernels::kThreads, 0, kernels::sum, x, sums, bug); });
-}
-
-extern "C" const char* sum_tiles(const float* x, float* y, int64_t tiles, int64_t bug) {
-  return emulation::guarded([&] {
-    emulation::launch(1, kernels::kTile, 2 * kernels::kTile * sizeof(float), kernels::sum_tiles, x, y, tiles, bug);
-  });
-}
-
-extern "C" const char* reverse(const float* x, float* y, int64_t bug) {
-  return emulation::guarded([&] { emulation::launch(1, 32, 0, kernels::reverse, x, y, bug); });
-}

@@ -1,13 +1,12 @@
 // Small kernels that use each thing the emulation offers.
-#include "emulation/driver.h"
-#include "kernels/gpu.h"
-#include "kernels/mma.h"
+#pragma once
 
-using namespace skt;
-using emulation::guarded;
-using emulation::launch;
+#include "kernels/gpu/element.h"
+#include "skt/device/tensor_core.h"
 
 namespace kernels {
+
+using namespace skt;
 
 // Sum of each row of x (rows, columns), columns in chunks of one block each, added atomically.
 template <class Element>
@@ -87,22 +86,6 @@ __global__ void multiply_tf32(const float* a, const float* b, float* d, int k) {
   for (int e = 0; e < 4; ++e) d[(group + 8 * (e / 2)) * 8 + one * 2 + e % 2] = sums[e];
 }
 
-// As multiply_16 with k = 16, the operands loaded by ldmatrix from shared memory.
-__global__ void multiply_loaded(const __half* a, const __half* b, float* d) {
-  SKT_STATIC_SHARED(__half, tile_a, 16 * 16);
-  SKT_STATIC_SHARED(__half, tile_b, 16 * 8);
-  const int lane = threadIdx.x;
-  for (int i = lane; i < 16 * 16; i += 32) tile_a[i] = a[i];
-  for (int i = lane; i < 16 * 8; i += 32) tile_b[i] = b[i];
-  __syncwarp();
-  uint32_t from_a[4], from_b[2];
-  gpu::load_matrices<false>(from_a, &tile_a[lane % 16 * 16 + lane / 16 * 8]);
-  gpu::load_matrices<true>(from_b, &tile_b[lane % 16 * 8]);
-  float sums[4] = {};
-  gpu::mma_m16n8k16<__half>(sums, from_a, from_b, sums);
-  for (int e = 0; e < 4; ++e) d[(lane / 4 + 8 * (e / 2)) * 8 + lane % 4 * 2 + e % 2] = sums[e];
-}
-
 // out: ballot of x > 0, sum, count of x > 3 in the block, then for each lane its right neighbour within its half warp.
 __global__ void votes(const int* x, unsigned* out) {
   const int lane = threadIdx.x, value = x[lane];
@@ -120,32 +103,3 @@ __global__ void votes(const int* x, unsigned* out) {
 
 }  // namespace kernels
 
-extern "C" const char* sum_rows(int64_t element, const void* x, float* sums, int64_t rows, int64_t columns, int64_t chunks) {
-  return guarded([&] {
-    emulation::visit_element(element, [&](auto e) {
-      using Element = decltype(e);
-      if constexpr (!std::is_same_v<Element, double>) {
-        launch(rows * chunks, 128, 0, kernels::sum_rows<Element>, static_cast<const Element*>(x), sums, columns, chunks);
-      }
-    });
-  });
-}
-
-extern "C" const char* multiply(const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k) {
-  return guarded([&] { launch(dim3((n + 15) / 16, (m + 15) / 16), dim3(16, 16), 4096, kernels::multiply, a, b, c, m, n, k); });
-}
-
-// kind: 0 float16, 1 bfloat16, 2 tf32, 3 float16 through ldmatrix (k = 16)
-extern "C" const char* multiply_by_tensor_core(int64_t kind, const void* a, const void* b, float* d, int64_t k) {
-  return guarded([&] {
-    const auto as = [](const void* p, auto e) { return static_cast<const decltype(e)*>(p); };
-    if (kind == 0) launch(1, 32, 0, kernels::multiply_16<__half>, as(a, __half{}), as(b, __half{}), d, k);
-    if (kind == 1) launch(1, 32, 0, kernels::multiply_16<__nv_bfloat16>, as(a, __nv_bfloat16{}), as(b, __nv_bfloat16{}), d, k);
-    if (kind == 2) launch(1, 32, 0, kernels::multiply_tf32, as(a, 0.f), as(b, 0.f), d, k);
-    if (kind == 3) launch(1, 32, 0, kernels::multiply_loaded, as(a, __half{}), as(b, __half{}), d);
-  });
-}
-
-extern "C" const char* votes(const int* x, unsigned* out) {
-  return guarded([&] { launch(1, 32, 0, kernels::votes, x, out); });
-}
