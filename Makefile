@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 NATIVE_SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint check-types bench gpu wheel matrix release clean
+.PHONY: help demo demo-quick test lint lint-python lint-cpp lint-spelling check-types docs bench gpu wheel matrix release clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,19 @@ demo-quick: $(INSTALLED)  ## the same with one seed, two minutes on two idle cor
 test: $(INSTALLED) lint check-types  ## linters, types and the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile  # a process a core, a thread each
 
-lint: $(INSTALLED)
+lint: lint-python lint-cpp lint-spelling  ## ruff, clang-format, typos: with mypy, what pre-commit runs, too
+
+lint-python: | $(BIN)/ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-check-types: $(INSTALLED)
+lint-cpp: | $(BIN)/clang-format
+	find csrc \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -exec $(BIN)/clang-format --dry-run -Werror {} +
+
+lint-spelling: | $(BIN)/typos
+	$(BIN)/typos
+
+check-types: | $(BIN)/mypy
 	$(BIN)/mypy
 
 bench: $(INSTALLED)  ## the benchmarks of benchmarks/, on an otherwise idle machine; CSV files in benchmarks/results
@@ -33,6 +41,12 @@ bench: $(INSTALLED)  ## the benchmarks of benchmarks/, on an otherwise idle mach
 
 gpu:  ## build for this machine's NVIDIA GPU, prove and measure it in eight minutes: runs/gpu/report.md
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tools/prove_on_gpu.py --output runs/gpu
+
+$(BIN)/ruff $(BIN)/clang-format $(BIN)/typos $(BIN)/mypy:  # tools need no rebuilt library: a commit never waits for a compiler
+	$(MAKE) $(INSTALLED)
+
+docs: $(INSTALLED)  ## the documentation site, in site/ (open site/index.html)
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 wheel: $(INSTALLED)  ## one abi3 wheel for every Python and torch, in dist/
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -45,7 +59,7 @@ release: $(INSTALLED)  ## wheel and source distribution in dist/, checked; nothi
 	$(BIN)/python tools/release.py
 
 clean:  ## remove what was built, keep .venv
-	rm -rf build dist skt_ext/_C.so skt_ext.egg-info skt_ext/*.egg-info *.egg-info
+	rm -rf build dist site skt_ext/_C.so skt_ext.egg-info skt_ext/*.egg-info *.egg-info
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is older than 3.10; name another: make PYTHON=python3.11"; exit 1; }
@@ -53,5 +67,5 @@ clean:  ## remove what was built, keep .venv
 
 $(INSTALLED): .venv/bin/pip $(NATIVE_SOURCES)
 	$(BIN)/pip install --quiet "torch>=2.13" numpy "setuptools>=77" "cmake>=3.26" ninja
-	$(BIN)/pip install --no-build-isolation --editable ".[dev]"
+	$(BIN)/pip install --no-build-isolation --editable ".[dev,docs]"
 	@touch $@

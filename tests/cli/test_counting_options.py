@@ -56,7 +56,7 @@ def test_evaluate_writes_down_what_it_did(model: Path, street: Path, region: Pat
 
 def test_count_takes_the_same_options(model: Path, street: Path, region: Path) -> None:
     def count(*options: object) -> dict[str, object]:
-        ended = skt("count", street / "a.png", "--model", model, "--json", *options)
+        ended = skt("count", street / "a.png", "--model", model, "--json", "--precision", "float32", *options)
         assert ended.code == 0, ended.err
         found: dict[str, object] = json.loads(ended.out)
         return found
@@ -66,6 +66,27 @@ def test_count_takes_the_same_options(model: Path, street: Path, region: Path) -
     assert tiled["images"][0]["count"] == pytest.approx(whole["images"][0]["count"], rel=1e-3)  # type: ignore[index]
     assert inside["images"][0]["count"] != whole["images"][0]["count"]  # type: ignore[index]
     assert tiled["protocol"]["cut"] == "halo"  # type: ignore[index]
+
+
+def test_outputs_say_which_precision_was_used(
+    model: Path, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skt_crowd.device.has_native_bfloat16", lambda device: True)  # so auto is bfloat16
+    image = street / "a.png"
+    chosen, exact = (
+        skt("count", image, "--model", model),
+        skt("count", image, "-m", model, "--precision", "float32"),
+    )
+    assert "Counted in bfloat16" in chosen.out
+    assert "bfloat16" not in exact.out
+    for options, precision in (((), "bfloat16"), (("--precision", "float32"), "float32")):
+        found = json.loads(skt("count", image, "--model", model, "--json", *options).out)
+        assert (found["precision"], found["images"][0]["precision"]) == (precision, precision)
+    for options, precision in (((), "float32"), (("--precision", "auto"), "bfloat16")):
+        output = tmp_path / precision
+        ended = skt("evaluate", model, "--data", street, "--output", output, *options)
+        assert f"in {precision}" in " ".join(ended.out.split())
+        assert json.loads((output / "results.json").read_text())["precision"] == precision
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from skt_crowd.data import TrainingBatch
+from skt_crowd.data import TrainingBatch, hold_out
 from skt_crowd.errors import SktError, UsageError
+from skt_crowd.evaluation import evaluate
 from skt_crowd.models import build_model
 from skt_crowd.recipes import Recipe
 from skt_crowd.recipes.run import run_recipe
@@ -94,6 +95,17 @@ def test_a_run_leaves_what_it_promises(finished: Path) -> None:
     environment = json.loads(folder.environment.read_text())
     assert environment["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert environment["torch_threads"] == 1
+
+
+def test_a_run_in_bfloat16_is_evaluated_in_float32(tmp_path: Path) -> None:
+    plan = recipe(training={"precision": "bfloat16"})
+    results = run_recipe(plan, tmp_path / "run", console=QUIET)
+    assert (results["training_precision"], results["precision"]) == ("bfloat16", "float32")
+    model = load_model(RunFolder.open(tmp_path / "run").model())
+    dataset = plan.data.open("train")
+    held_out = hold_out(dataset.names, plan.data.held_out_fraction, plan.data.held_out_seed)[1]
+    assert evaluate(model, dataset, held_out).mae == results["mae"]
+    assert evaluate(model, dataset, held_out, precision="bfloat16").mae != results["mae"]
 
 
 def test_training_reduces_the_loss(tmp_path: Path) -> None:

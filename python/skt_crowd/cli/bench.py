@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from skt_crowd.cli import options
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from skt_crowd.efficiency.benchmarking.kernels import KernelResult
 
 PAPER_SIZE = "576x864"
 SIZES = ("128x128", "288x432", "576x864", "1080x1920", "2032x2912")
@@ -37,16 +46,11 @@ def bench(
         typer.Option("--against", help="eager or compile; repeat for both.", show_default="both"),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Recorded turns of each candidate.")] = 7,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False),
-    ] = None,
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder for kernels.csv and kernels.png; new or empty.", show_default=False
-        ),
+        options.optional("--output", "-o", help="Folder for kernels.csv and kernels.png; new or empty."),
     ] = None,
 ) -> None:
     """Time the losses against eager torch and torch.compile, forward and backward.
@@ -60,7 +64,6 @@ def bench(
     import torch
     from rich.console import Console
 
-    from skt_crowd.cli.options import parse_size
     from skt_crowd.device import choose_device
     from skt_crowd.efficiency.benchmarking.kernels import PEERS, run_kernels
     from skt_crowd.efficiency.benchmarking.results import kernel_rows, plot_kernels, write_csv
@@ -74,11 +77,12 @@ def bench(
     dtypes = _chosen("--dtype", dtypes, tuple(DTYPES), ("float32",))
     layouts = _chosen("--layout", layouts, tuple(LAYOUTS), ("contiguous",))
     peers = _chosen("--against", peers, tuple(PEERS))
-    wanted = [parse_size("--size", text) for text in sizes or ((PAPER_SIZE,) if suite == "paper" else SIZES)]
+    wanted = [
+        options.parse_size("--size", text) for text in sizes or ((PAPER_SIZE,) if suite == "paper" else SIZES)
+    ]
     if output is not None:
         require_unused(output)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    options.use_threads(threads)
     where = choose_device(device)
 
     settings = [
@@ -121,7 +125,7 @@ def _chosen(
     return list(values or default or known)
 
 
-def _print_machine(console: Any, device: Any) -> None:
+def _print_machine(console: Console, device: torch.device) -> None:
     from skt_crowd.machine import describe_device
 
     machine = describe_device(device)
@@ -132,7 +136,7 @@ def _print_machine(console: Any, device: Any) -> None:
     )
 
 
-def _table(result: Any) -> Any:
+def _table(result: KernelResult) -> Table:
     """One workload in one setting: one row per candidate."""
     from rich.table import Table
 
@@ -156,7 +160,7 @@ def _table(result: Any) -> Any:
     return table
 
 
-def _limits(results: list[Any], device: Any) -> Any:
+def _limits(results: list[KernelResult], device: torch.device) -> Table:
     """How far each operator is from what this machine's memory and products allow, measured just now."""
     from rich.table import Table
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from skt_crowd.cli import counting_options as counting
+from skt_crowd.cli import options
 
 # Measured by benchmarks/bench_precision.py.
 BFLOAT16_EFFECT = (
@@ -21,21 +22,17 @@ def count(
         list[Path], typer.Argument(metavar="IMAGE...", help="Photographs: JPEG, PNG, ...", show_default=False)
     ],
     model: Annotated[
-        Path,
-        typer.Option("--model", "-m", help="Weights of a model, or the folder of a run.", show_default=False),
+        Path, options.optional("--model", "-m", help="Weights of a model, or the folder of a run.")
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        options.optional(
             "--output",
             "-o",
             help="Folder for an overlay of each image with its crowd as heat, and counts.json; new or empty.",
-            show_default=False,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")
-    ] = False,
+    as_json: options.JsonOption = False,
     protocol: counting.ProtocolOption = "whole",
     tile: counting.TileOption = None,
     roi: counting.RegionOption = None,
@@ -48,11 +45,8 @@ def count(
             "computes it in hardware.",
         ),
     ] = "auto",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False),
-    ] = None,
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
 ) -> None:
     """Count the people in photographs of any size.
 
@@ -62,11 +56,9 @@ def count(
     surroundings to change nothing, where the network allows it. `skt evaluate` tells how far off
     such counts are, on annotated images of the same place.
     """
-    import torch
     from rich.console import Console
     from rich.table import Column, Table
 
-    from skt_crowd.cli.options import checkpoint_file
     from skt_crowd.data import read_image, read_region
     from skt_crowd.device import choose_device, resolve_precision
     from skt_crowd.files import require_unused
@@ -78,9 +70,8 @@ def count(
     region = read_region(roi) if roi is not None else None
     if output is not None:
         require_unused(output)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    file = checkpoint_file(model)
+    options.use_threads(threads)
+    file = options.checkpoint_file(model)
     where = choose_device(device)
     precision = resolve_precision(precision, where)
     network = load_model(file).to(where)

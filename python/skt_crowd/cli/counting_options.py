@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,45 +10,32 @@ import typer
 
 from skt_crowd.errors import UsageError
 
-COUNTING = "How images are counted"
+counting = partial(typer.Option, rich_help_panel="How images are counted")
 GIB = 2**30
 
 ProtocolOption = Annotated[
     str,
-    typer.Option(
-        "--protocol",
-        metavar="NAME",
-        help="How images are sized and cut; skt protocols lists them.",
-        rich_help_panel=COUNTING,
-    ),
+    counting("--protocol", metavar="NAME", help="How images are sized and cut; skt protocols lists them."),
 ]
 TileOption = Annotated[
     int | None,
-    typer.Option(
-        "--tile",
-        min=1,
-        help="Side of a tile in pixels, for protocols with tiles.",
-        rich_help_panel=COUNTING,
-        show_default=False,
-    ),
+    counting("--tile", min=1, help="Side of a tile in pixels, for protocols with tiles.", show_default=False),
 ]
 RegionOption = Annotated[
     Path | None,
-    typer.Option(
+    counting(
         "--roi",
         help="An image of the same size, white where people count and black elsewhere.",
-        rich_help_panel=COUNTING,
         show_default=False,
     ),
 ]
 BudgetOption = Annotated[
     float,
-    typer.Option(
+    counting(
         "--memory-budget",
         metavar="GIB",
         help="Memory above the weights that counting may take; larger images are counted in tiles that "
         "change nothing.",
-        rich_help_panel=COUNTING,
     ),
 ]
 DEFAULT_BUDGET = 2.0

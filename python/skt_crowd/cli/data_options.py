@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -10,30 +11,26 @@ import yaml
 
 from skt_crowd.errors import UsageError
 
-IMAGES = "Images"
+images = partial(typer.Option, rich_help_panel="Images")
 
 KindOption = Annotated[
     str,
-    typer.Option(
+    images(
         "--data-kind",
         help="How the images and points are stored: folder (your own), shanghaitech, ucf_cc_50, ucf_qnrf, mall, "
         "beijing_brt or synthetic.",
-        rich_help_panel=IMAGES,
     ),
 ]
 SplitOption = Annotated[
     str,
-    typer.Option(
-        "--split", help="train, test, or the name of a folder below your own.", rich_help_panel=IMAGES
-    ),
+    images("--split", help="train, test, or the name of a folder below your own."),
 ]
 KindSettingsOption = Annotated[
     list[str] | None,
-    typer.Option(
+    images(
         "--data-option",
         metavar="NAME=VALUE",
         help="A setting of the data kind, such as part=B for shanghaitech. May be repeated.",
-        rich_help_panel=IMAGES,
         show_default=False,
     ),
 ]

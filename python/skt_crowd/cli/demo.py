@@ -7,17 +7,14 @@ from typing import Annotated
 
 import typer
 
-from skt_crowd.cli.options import SetOption, ThreadsOption, overrides
+from skt_crowd.cli import options
 
 
 def demo(
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder of the demonstration; new or empty, unless --resume is given.",
-            show_default=False,
+        options.optional(
+            "--output", "-o", help="Folder of the demonstration; new or empty, unless --resume is given."
         ),
     ],
     quick: Annotated[
@@ -31,8 +28,8 @@ def demo(
             "Finished runs are not repeated.",
         ),
     ] = False,
-    threads: ThreadsOption = None,
-    settings: SetOption = None,
+    threads: options.RunThreadsOption = None,
+    settings: options.SetOption = None,
 ) -> None:
     """Distil a teacher into a student on synthetic crowds and compare with the same student without transfer.
 
@@ -50,7 +47,9 @@ def demo(
     from skt_crowd.recipes.demonstration_report import HEAD, write_demo_report
 
     console = Console()
-    demonstration = Demo(output, quick=quick, overrides=overrides(settings, threads=threads), resume=resume)
+    demonstration = Demo(
+        output, quick=quick, overrides=options.overrides(settings, threads=threads), resume=resume
+    )
     outcomes = demonstration.run(console)
     report = write_demo_report(demonstration, outcomes)
     seeds = f"mean over {len(demonstration.seeds)} seeds" if not quick else "one seed, a first look"

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from skt_crowd.cli import options
+
+if TYPE_CHECKING:
+    import torch
+    from rich.table import Table
 
 
 def efficiency(
@@ -18,15 +24,10 @@ def efficiency(
         bool, typer.Option("--latency/--no-latency", help="Also time forward passes on this machine.")
     ] = True,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Timed passes, after two untimed ones.")] = 5,
-    precision: Annotated[str, typer.Option("--precision", help="float32, bfloat16 or auto.")] = "float32",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")
-    ] = False,
+    precision: options.PrecisionOption = "float32",
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Count a network's parameters, operations and memory for one image, and time it here.
 
@@ -39,12 +40,10 @@ def efficiency(
     import torch
     from rich.console import Console
 
-    from skt_crowd.cli.options import parse_size
     from skt_crowd.device import choose_device
 
-    height, width = parse_size("--size", size)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    height, width = options.parse_size("--size", size)
+    options.use_threads(threads)
     where = choose_device(device)
     rows = [_costs(name, height, width, rounds if latency else 0, precision, where) for name in models]
     if as_json:
@@ -61,7 +60,9 @@ def efficiency(
         )
 
 
-def _costs(label: str, height: int, width: int, rounds: int, precision: str, device: Any) -> dict[str, Any]:
+def _costs(
+    label: str, height: int, width: int, rounds: int, precision: str, device: torch.device
+) -> dict[str, Any]:
     from skt_crowd.efficiency import (
         count_macs,
         count_ptflops2020,
@@ -92,7 +93,7 @@ def _costs(label: str, height: int, width: int, rounds: int, precision: str, dev
     return costs
 
 
-def _table(rows: list[dict[str, Any]], title: str) -> Any:
+def _table(rows: list[dict[str, Any]], title: str) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skt_crowd.cli import counting_options as counting
-from skt_crowd.cli.data_options import IMAGES, KindOption, KindSettingsOption, SplitOption, parse_data_options
-from skt_crowd.cli.options import checkpoint_file
+from skt_crowd.cli import options
+from skt_crowd.cli.data_options import KindOption, KindSettingsOption, SplitOption, images, parse_data_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,66 +26,48 @@ def evaluate(
         ),
     ],
     kind: KindOption = "folder",
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Folder of the images.", rich_help_panel=IMAGES, show_default=False),
-    ] = None,
+    data: Annotated[Path | None, images("--data", help="Folder of the images.", show_default=False)] = None,
     split: SplitOption = "test",
     held_out: Annotated[
-        bool,
-        typer.Option(
-            "--held-out/--all",
-            help="Only the images that a run on this split held out, or all.",
-            rich_help_panel=IMAGES,
-        ),
+        bool, images("--held-out/--all", help="Only the images that a run on this split held out, or all.")
     ] = False,
     fraction: Annotated[
         float,
-        typer.Option(
-            "--held-out-fraction",
-            help="Part of the split that the run held out (data.held_out_fraction).",
-            rich_help_panel=IMAGES,
+        images(
+            "--held-out-fraction", help="Part of the split that the run held out (data.held_out_fraction)."
         ),
     ] = 0.1,
     held_out_seed: Annotated[
-        int,
-        typer.Option(
-            "--held-out-seed", help="Which part that was (data.held_out_seed).", rich_help_panel=IMAGES
-        ),
+        int, images("--held-out-seed", help="Which part that was (data.held_out_seed).")
     ] = 0,
-    options: KindSettingsOption = None,
+    data_options: KindSettingsOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for results.json and predictions.csv; must be new or empty.",
-            show_default=False,
+        options.optional(
+            "--output", "-o", help="Folder for results.json and predictions.csv; must be new or empty."
         ),
     ] = None,
     protocol: counting.ProtocolOption = "whole",
     tile: counting.TileOption = None,
     truth: Annotated[
         str | None,
-        typer.Option(
+        counting.counting(
             "--truth",
             help="What counts are compared with: points, or map (its sum); the protocol's if left out.",
-            rich_help_panel=counting.COUNTING,
             show_default=False,
         ),
     ] = None,
     roi: counting.RegionOption = None,
     map_quality: Annotated[
         str,
-        typer.Option(
+        counting.counting(
             "--map-quality",
             help="PSNR and SSIM against the map made of the points: none, cells (of the output) or pixels (enlarged).",
-            rich_help_panel=counting.COUNTING,
         ),
     ] = "none",
     memory_budget: counting.BudgetOption = counting.DEFAULT_BUDGET,
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    precision: options.PrecisionOption = "float32",
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Count the people in annotated images and compare with the points: MAE, RMSE, NAE and GAME.
 
@@ -114,8 +96,8 @@ def evaluate(
     region = read_region(roi) if roi is not None else None
     if output is not None:
         require_unused(output)
-    file = checkpoint_file(checkpoint)
-    dataset = open_dataset(kind, data, split=split, **parse_data_options(options))
+    file = options.checkpoint_file(checkpoint)
+    dataset = open_dataset(kind, data, split=split, **parse_data_options(data_options))
     indices = hold_out(dataset.names, fraction, held_out_seed)[1] if held_out else list(range(len(dataset)))
     chosen = f"{len(indices)} of {len(dataset)} images of {kind} {split}" + (
         " (held out)" if held_out else ""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from skt_crowd.cli.options import optional
+
 
 def import_weights(
     weights: Annotated[
@@ -17,9 +19,7 @@ def import_weights(
             show_default=False,
         ),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .safetensors file to write.", show_default=False)
-    ],
+    output: Annotated[Path, optional("--output", "-o", help="The .safetensors file to write.")],
 ) -> None:
     """Convert a published checkpoint to a safetensors file that names its model.
 

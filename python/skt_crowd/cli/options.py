@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,22 +12,28 @@ import typer
 from skt_crowd.errors import UsageError
 from skt_crowd.training.run_folder import RunFolder
 
-SETTINGS = "Changes to the recipe"
+optional = partial(typer.Option, show_default=False)  # an option whose default is that it is not given
 
+# Of the machine.
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="float32, bfloat16 or auto.")]
+ThreadsOption = Annotated[
+    int | None, optional("--threads", min=1, help="CPU threads; torch's choice if left out.")
+]
+
+# Of what is printed.
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")]
+
+# Of a run and its recipe.
+setting = partial(optional, rich_help_panel="Changes to the recipe")
 RecipeArgument = Annotated[
     str,
     typer.Argument(
         metavar="RECIPE", help="A YAML file, or the name of a recipe that comes with skt.", show_default=False
     ),
 ]
-OutputOption = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        help="Folder of the run; new or empty, unless --resume is given.",
-        show_default=False,
-    ),
+RunOption = Annotated[
+    Path, optional("--output", "-o", help="Folder of the run; new or empty, unless --resume is given.")
 ]
 ResumeOption = Annotated[
     bool,
@@ -35,47 +42,22 @@ ResumeOption = Annotated[
         help="Go on with the stopped run in --output, to the same weights as if it had never stopped.",
     ),
 ]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", help="Folder of the images (data.root).", rich_help_panel=SETTINGS, show_default=False
-    ),
-]
+DataRootOption = Annotated[Path | None, setting("--data", help="Folder of the images (data.root).")]
 SeedOption = Annotated[
-    int | None,
-    typer.Option(
-        "--seed",
-        help="Seed of the first weights and of the crops (training.seed).",
-        rich_help_panel=SETTINGS,
-        show_default=False,
-    ),
+    int | None, setting("--seed", help="Seed of the first weights and of the crops (training.seed).")
 ]
 StepsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--steps",
-        help="Updates of the weights, one per batch (training.steps).",
-        rich_help_panel=SETTINGS,
-        show_default=False,
-    ),
+    int | None, setting("--steps", help="Updates of the weights, one per batch (training.steps).")
 ]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        help="CPU threads of torch (training.threads).",
-        rich_help_panel=SETTINGS,
-        show_default=False,
-    ),
+RunThreadsOption = Annotated[
+    int | None, setting("--threads", help="CPU threads of torch (training.threads).")
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
+    setting(
         "--set",
         metavar="KEY=VALUE",
         help="Any other key, the value in YAML: --set data.crop=256. May be repeated.",
-        rich_help_panel=SETTINGS,
-        show_default=False,
     ),
 ]
 
@@ -103,6 +85,14 @@ def overrides(settings: list[str] | None, **given: Any) -> list[str]:
 
 def _yaml(value: Any) -> str:
     return json.dumps(str(value) if isinstance(value, Path) else value)
+
+
+def use_threads(threads: int | None) -> None:
+    """Set torch's CPU threads, where a number is given."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def checkpoint_file(path: Path) -> Path:

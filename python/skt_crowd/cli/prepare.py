@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from skt_crowd.cli.data_options import KindOption, KindSettingsOption, SplitOption, parse_data_options
+from skt_crowd.cli.options import optional
 from skt_crowd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from skt_crowd.data.prepare.maps import Layout
     from skt_crowd.data.targets import Boundary
 
-WIDTHS = "Sigma of a person's Gaussian"
+sigmas = partial(optional, rich_help_panel="Sigma of a person's Gaussian")
 NEAREST_AT_MOST = 30.0  # pixels; the usual cap for UCF-QNRF
 
 
@@ -23,65 +25,31 @@ def prepare(
     data: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder of the data set.", show_default=False)
     ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="Folder for the maps; may hold other files.", show_default=False),
-    ],
+    output: Annotated[Path, optional("--output", "-o", help="Folder for the maps; may hold other files.")],
     kind: KindOption = "folder",
     split: SplitOption = "train",
     options: KindSettingsOption = None,
     widths: Annotated[
         str | None,
-        typer.Option(
+        sigmas(
             "--widths",
             help="adaptive: by the mean distance to the neighbours (the default); nearest: the distance to the "
             "nearest one, at most 30 pixels (usual for UCF-QNRF); perspective: a length in metres, for data "
             "sets with a perspective map; fixed: --sigma for everyone.",
-            rich_help_panel=WIDTHS,
-            show_default=False,
         ),
     ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(
-            "--sigma", help="The sigma with fixed, in pixels.", rich_help_panel=WIDTHS, show_default=False
-        ),
-    ] = None,
+    sigma: Annotated[float | None, sigmas("--sigma", help="The sigma with fixed, in pixels.")] = None,
     beta: Annotated[
-        float | None,
-        typer.Option(
-            "--beta",
-            help="With adaptive, sigma as a fraction of the mean distance (0.3).",
-            rich_help_panel=WIDTHS,
-            show_default=False,
-        ),
+        float | None, sigmas("--beta", help="With adaptive, sigma as a fraction of the mean distance (0.3).")
     ] = None,
     neighbors: Annotated[
-        int | None,
-        typer.Option(
-            "--neighbors",
-            help="With adaptive, the number of nearest neighbours (3).",
-            rich_help_panel=WIDTHS,
-            show_default=False,
-        ),
+        int | None, sigmas("--neighbors", help="With adaptive, the number of nearest neighbours (3).")
     ] = None,
     metres: Annotated[
-        float | None,
-        typer.Option(
-            "--metres",
-            help="The sigma in metres with perspective (0.2).",
-            rich_help_panel=WIDTHS,
-            show_default=False,
-        ),
+        float | None, sigmas("--metres", help="The sigma in metres with perspective (0.2).")
     ] = None,
     maximum: Annotated[
-        float | None,
-        typer.Option(
-            "--maximum",
-            help="No sigma above this many pixels; not with fixed.",
-            rich_help_panel=WIDTHS,
-            show_default=False,
-        ),
+        float | None, sigmas("--maximum", help="No sigma above this many pixels; not with fixed.")
     ] = None,
     boundary: Annotated[
         str,
@@ -92,11 +60,10 @@ def prepare(
     ] = "conserve",
     geodesic_weight: Annotated[
         float | None,
-        typer.Option(
+        optional(
             "--geodesic-weight",
             help="Kernels that follow the outlines in the images: from 0, around the region's borders only, to "
             "below 1. Plain Gaussians unless given.",
-            show_default=False,
         ),
     ] = None,
     layout: Annotated[
@@ -110,10 +77,7 @@ def prepare(
         ),
     ] = True,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", help="Processes; as many as there are cores, unless given.", show_default=False
-        ),
+        int | None, optional("--workers", help="Processes; as many as there are cores, unless given.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace maps that an earlier call made with other settings.")

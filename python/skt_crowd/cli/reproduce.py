@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from skt_crowd.cli import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from skt_crowd.efficiency.paper import Cell, ReproducedRow
 
 
 def reproduce(
@@ -15,10 +23,7 @@ def reproduce(
             "--latency", help="Also time each network on this machine's CPU; table8 takes many minutes."
         ),
     ] = False,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.", show_default=False),
-    ] = None,
+    threads: options.ThreadsOption = None,
 ) -> None:
     """Print the parameters and FLOPs of a table of the paper beside ours, counted anew.
 
@@ -27,14 +32,12 @@ def reproduce(
     A cell agrees if ours rounds to what the paper prints. Cells that do not agree are explained below the table. The
     paper's errors (RMSE) are not part of it: they need its data and days on GPUs.
     """
-    import torch
     from rich.console import Console
 
     from skt_crowd.efficiency import reproduce_table
     from skt_crowd.efficiency.paper import NOTES
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    options.use_threads(threads)
     console = Console()
     with console.status("counting") as status:
         rows = reproduce_table(table, on_row=lambda label: status.update(f"counting {label}"))
@@ -55,7 +58,7 @@ def reproduce(
             console.print(_times(rows, lambda text: status.update(f"timing {text}")))
 
 
-def _agreement(name: str, rows: list[Any]) -> Any:
+def _agreement(name: str, rows: list[ReproducedRow]) -> Table:
     from rich.table import Table
 
     columns = [cell.column for cell in rows[0].cells]
@@ -79,12 +82,12 @@ def _heading(column: str) -> str:
     return f"{column}\n{SIZES[column][0]}x{SIZES[column][1]}" if column in SIZES else column
 
 
-def _pair(cell: Any) -> str:
+def _pair(cell: Cell) -> str:
     ours = f"{cell.ours:.3f}"
     return f"{cell.paper}\n{ours if cell.agrees else f'[bold red]{ours} differs[/]'}"
 
 
-def _times(rows: list[Any], on_start: Any) -> Any:
+def _times(rows: list[ReproducedRow], on_start: Callable[[str], None]) -> Table:
     """Seconds on the paper's CPU (Xeon E5, 2.4 GHz) and here, one pass after an untimed one."""
     import torch
     from rich.table import Table

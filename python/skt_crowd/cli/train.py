@@ -12,12 +12,12 @@ from skt_crowd.cli import options
 
 def train(
     recipe: options.RecipeArgument,
-    output: options.OutputOption,
+    output: options.RunOption,
     resume: options.ResumeOption = False,
-    data: options.DataOption = None,
+    data: options.DataRootOption = None,
     seed: options.SeedOption = None,
     steps: options.StepsOption = None,
-    threads: options.ThreadsOption = None,
+    threads: options.RunThreadsOption = None,
     settings: options.SetOption = None,
 ) -> None:
     """Train a model from images and points: a teacher, or a student without transfer.
@@ -36,20 +36,18 @@ def train(
 
 def distill(
     recipe: options.RecipeArgument,
-    output: options.OutputOption,
+    output: options.RunOption,
     teacher: Annotated[
         Path | None,
-        typer.Option(
-            "--teacher",
-            help="Weights of the trained teacher, or the folder of its run (teacher.checkpoint).",
-            show_default=False,
+        options.optional(
+            "--teacher", help="Weights of the trained teacher, or the folder of its run (teacher.checkpoint)."
         ),
     ] = None,
     resume: options.ResumeOption = False,
-    data: options.DataOption = None,
+    data: options.DataRootOption = None,
     seed: options.SeedOption = None,
     steps: options.StepsOption = None,
-    threads: options.ThreadsOption = None,
+    threads: options.RunThreadsOption = None,
     settings: options.SetOption = None,
 ) -> None:
     """Distil a trained teacher into a student with a fraction of its channels.

@@ -19,8 +19,8 @@ def halo_tiles(shape: tuple[int, int], tiling: Tiling, side: tuple[int, int]) ->
     """Tiles that see the model's halo around themselves, so that their maps together are the whole image's.
 
     The cores cover the image once. The cores and what is seen around them start on multiples of the model's
-    strides, and end there or at the border of the image, so that every cell of a tile is a cell of the whole image and every
-    pad of zeros lies where the whole image has it or beyond the halo.
+    strides, and end there or at the border of the image, so that every cell of a tile is a cell of the whole
+    image and every pad of zeros lies where the whole image has it or beyond the halo.
 
     Args:
         shape: (H, W) of the image.

@@ -10,7 +10,7 @@ import numpy as np
 
 from skt_crowd.data.images import IMAGE_SUFFIXES, read_image
 from skt_crowd.data.samples import CrowdSample
-from skt_crowd.errors import SktError
+from skt_crowd.errors import SktError, UsageError
 
 
 class AnnotatedImages(ABC):
@@ -49,6 +49,21 @@ class AnnotatedImages(ABC):
     @abstractmethod
     def annotated_points(self, index: int) -> np.ndarray:
         """All points of an image as annotated, (P, 2) float64 [x, y], those outside the image included."""
+
+
+def existing_root(root: Path, split: str, splits: Iterable[str] = ("train", "test")) -> Path:
+    """The folder of a data set with these splits.
+
+    Raises:
+        UsageError: the split is not one of them.
+        SktError: there is no such folder.
+    """
+    if split not in splits:
+        raise UsageError(f"split: expected one of {', '.join(splits)}, got {split!r}")
+    root = Path(root)
+    if not root.is_dir():
+        raise SktError(f"{root}: no such folder")
+    return root
 
 
 def list_images(folder: Path) -> dict[str, Path]:

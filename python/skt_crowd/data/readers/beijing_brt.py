@@ -6,12 +6,13 @@ import numpy as np
 
 from skt_crowd.data.readers.annotated_images import (
     AnnotatedImages,
+    existing_root,
     list_files,
     list_images,
     match_annotations,
 )
 from skt_crowd.data.readers.matlab import read_loc_points, read_perspective_weights
-from skt_crowd.errors import SktError, UsageError
+from skt_crowd.errors import SktError
 
 # As for Mall: standing people measure about 217 pixels times 1 / sqrt(pMapN), and are taken as 1.7 m tall.
 _METRE = 128.0
@@ -36,11 +37,7 @@ class BeijingBrt(AnnotatedImages):
     kind = "beijing_brt"
 
     def __init__(self, root: Path, *, split: str = "train") -> None:
-        if split not in ("train", "test"):
-            raise UsageError(f"split: expected one of train, test, got {split!r}")
-        root = Path(root)
-        if not root.is_dir():
-            raise SktError(f"{root}: no such folder")
+        root = existing_root(root, split)
         if not (root / split).is_dir():
             raise SktError(f"{root}: no folder {split}; expected Beijing-BRT ({split}/frame, pMapN.mat)")
         self.perspective = _METRE / np.sqrt(read_perspective_weights(root / "pMapN.mat"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skt_crowd.data.readers.annotated_images import AnnotatedImages, list_images
+from skt_crowd.data.readers.annotated_images import AnnotatedImages, existing_root, list_images
 from skt_crowd.data.readers.matlab import read_frame_points, read_perspective_weights, read_roi_mask
-from skt_crowd.errors import SktError, UsageError
+from skt_crowd.errors import SktError
 
 TRAINING_FRAMES = 800
 
@@ -35,11 +35,7 @@ class Mall(AnnotatedImages):
     kind = "mall"
 
     def __init__(self, root: Path, *, split: str = "train") -> None:
-        if split not in ("train", "test"):
-            raise UsageError(f"split: expected one of train, test, got {split!r}")
-        root = Path(root)
-        if not root.is_dir():
-            raise SktError(f"{root}: no such folder")
+        root = existing_root(root, split)
         points = read_frame_points(root / "mall_gt.mat")
         self.roi = read_roi_mask(root / "perspective_roi.mat")
         self.perspective = _METRE / np.sqrt(read_perspective_weights(root / "perspective_roi.mat"))

@@ -6,6 +6,7 @@ import numpy as np
 
 from skt_crowd.data.readers.annotated_images import (
     AnnotatedImages,
+    existing_root,
     list_files,
     list_images,
     match_annotations,
@@ -36,15 +37,11 @@ class UcfCc50(AnnotatedImages):
     kind = "ucf_cc_50"
 
     def __init__(self, root: Path, *, split: str = "train", fold: int | None = None) -> None:
-        if split not in ("train", "test"):
-            raise UsageError(f"split: expected one of train, test, got {split!r}")
+        root = existing_root(root, split)
         if fold is not None and fold not in range(1, _FOLDS + 1):
             raise UsageError(f"fold: expected 1 to {_FOLDS}, got {fold!r}")
         if fold is None and split == "test":
             raise UsageError(f"UCF_CC_50 has no test split of its own; choose a fold, 1 to {_FOLDS}")
-        root = Path(root)
-        if not root.is_dir():
-            raise SktError(f"{root}: no such folder")
         images = list_images(root)
         annotations = {path.stem.removesuffix("_ann"): path for path in list_files(root, {".mat"})}
         match_annotations(images, annotations, "{}_ann.mat")

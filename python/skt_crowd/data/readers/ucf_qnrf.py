@@ -6,12 +6,13 @@ import numpy as np
 
 from skt_crowd.data.readers.annotated_images import (
     AnnotatedImages,
+    existing_root,
     list_files,
     list_images,
     match_annotations,
 )
 from skt_crowd.data.readers.matlab import read_ann_points
-from skt_crowd.errors import SktError, UsageError
+from skt_crowd.errors import SktError
 
 _SPLITS = {"train": "Train", "test": "Test"}
 
@@ -34,11 +35,7 @@ class UcfQnrf(AnnotatedImages):
     kind = "ucf_qnrf"
 
     def __init__(self, root: Path, *, split: str = "train") -> None:
-        if split not in _SPLITS:
-            raise UsageError(f"split: expected one of {', '.join(_SPLITS)}, got {split!r}")
-        root = Path(root)
-        if not root.is_dir():
-            raise SktError(f"{root}: no such folder")
+        root = existing_root(root, split)
         folder = root / _SPLITS[split]
         if not folder.is_dir():
             raise SktError(f"{root}: no folder {_SPLITS[split]}; expected UCF-QNRF (Train/img_0001.jpg)")
