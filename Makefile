@@ -66,6 +66,6 @@ clean:  ## remove what was built, keep .venv
 	$(PYTHON) -m venv .venv
 
 $(INSTALLED): .venv/bin/pip $(NATIVE_SOURCES)
-	$(BIN)/pip install --quiet "torch>=2.13" numpy "setuptools>=77" "cmake>=3.26" ninja
+	$(BIN)/pip install --quiet "torch>=2.10" numpy "setuptools>=77" "cmake>=3.26" ninja
 	$(BIN)/pip install --no-build-isolation --editable ".[dev,docs]"
 	@touch $@
