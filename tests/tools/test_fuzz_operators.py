@@ -25,7 +25,7 @@ if "--worker" in sys.argv:
     public.SUBJECTS[:] = [
         of("value", lambda density, factor: right(density, factor) + 1e-2),
         of("argument", lambda density, factor: right(density.zero_(), factor)),
-        of("random", lambda density, factor: right(density, factor) + 1e-30 * torch.rand(())),
+        of("random", lambda density, factor: right(density, factor) * (1 + torch.rand(()))),
         of("crash", lambda density, factor: os.abort()),
         of("hang", lambda density, factor: time.sleep(60)),
         of("error", lambda density, factor: {{}}[1]),
