@@ -147,7 +147,7 @@ def test_prepare_writes_a_map_for_each_image(tmp_path: Path) -> None:
 def test_doctor_names_what_is_used() -> None:
     ended = skt("doctor")
     assert ended.code == 0
-    for word in ("Python", "torch", "cosine_distance", "processor", "faster"):
+    for word in ("Python", "torch", "cosine_loss", "processor", "faster"):
         assert word in ended.out
 
 
