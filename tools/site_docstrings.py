@@ -1,4 +1,4 @@
-"""griffe extension: a section `Example:` of a docstring is code, as `Examples:` is, which is the only one griffe knows."""
+"""griffe extension: a section `Example:` of a docstring is code, like `Examples:`, the only one that griffe knows."""
 
 import re
 from typing import Any
@@ -9,4 +9,6 @@ import griffe
 class ExampleSections(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)
+            obj.docstring.value = re.sub(
+                r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE
+            )

@@ -245,7 +245,7 @@ def test_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "small", small.Small)
     for rate in (1, "1/4"):
         model = build_model("small", rate)
-        assert model(torch.rand(2, 3, 1, 7)).shape == (2, 1, 1, 4)
+        assert model(torch.rand(2, 3, 1, 7)).shape == (2, 1, 1, 2)
         with FeatureTaps(model, model.tap_paths("released")) as taps:
             model(torch.rand(1, 3, 9, 8))
         assert tuple(feature.shape[1] for feature in taps.features) == model.tap_channels("released")
