@@ -42,7 +42,9 @@ def kernel_rows(setting: Setting, limits: dict[str, Any], on_row: Callable[[dict
             except Exception as error:
                 on_row(found | {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"})
                 continue
-            least = max(row.least_bytes / limits["bandwidth"], row.multiply_adds / limits["products"][product])
+            least = max(
+                row.least_bytes / limits["bandwidth"], row.multiply_adds / limits["products"][product]
+            )
             on_row(
                 found
                 | {
@@ -93,7 +95,10 @@ def _rows(setting: Setting, dtype: torch.dtype) -> list[Row]:
     _, difference = ops.dense_fsp_distance(packed, other, channels, False, precision)
     ones = torch.ones(1, device=setting.device)
     scaled = [s.clone() for s in student]
-    works = {name: sum((work(m) for m in maps), roofline.Work(0, 0, 0)) for name, work in roofline.OF_EACH_FEATURE.items()}
+    works = {
+        name: sum((work(m) for m in maps), roofline.Work(0, 0, 0))
+        for name, work in roofline.OF_EACH_FEATURE.items()
+    }
 
     def row(name: str, call: Callable[[], object], work: roofline.Work) -> Row:
         return Row(name, call, work.least_bytes, work.operations // 2)
@@ -132,10 +137,17 @@ def _density_rows(setting: Setting) -> list[Row]:
     flat = points[:, None].contiguous(), sigma[:, None, None].expand(PEOPLE, 1, 2).contiguous()
     ops = torch.ops.skt_ext
     return [
-        Row("density_splat", lambda: ops.density_splat(*flat, offsets, height, width, 1, 4.0, True, False, None), 0, 0),
+        Row(
+            "density_splat",
+            lambda: ops.density_splat(*flat, offsets, height, width, 1, 4.0, True, False, None),
+            0,
+            0,
+        ),
         Row(
             "geodesic_splat",
-            lambda: ops.geodesic_splat(points, sigma, offsets, height, width, 1, 4.0, True, roi, None, 0.0, 10.0),
+            lambda: ops.geodesic_splat(
+                points, sigma, offsets, height, width, 1, 4.0, True, roi, None, 0.0, 10.0
+            ),
             0,
             0,
         ),
