@@ -1,7 +1,7 @@
 """Call every operator and public function with random and with bad arguments, and compare with plain torch.
 
     python tools/fuzz_operators.py --calls 20000 --seed 1
-    python tools/fuzz_operators.py --seconds 600 --operator embedded_distance
+    python tools/fuzz_operators.py --seconds 600 --operator density_map
 
 Good arguments have random shapes, layouts, dtypes, options and numbers, NaN and infinity among them. Checked are
 values and gradients against the formula in float64, the bits of a second call on another number of threads, shapes and
