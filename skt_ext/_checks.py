@@ -44,8 +44,7 @@ def check_no_tangent(name: str, value: Tensor) -> None:
     """Torch would take an operator without a forward-mode derivative for a constant, and give 0 without a word."""
     if forward_ad.unpack_dual(value).tangent is not None:  # type: ignore[no-untyped-call]
         raise NotImplementedError(
-            f"{name} takes part in forward-mode differentiation (torch.func.jvp), which skt_ext does not support: "
-            f"use backward or torch.autograd.grad"
+            f"{name} takes part in forward-mode differentiation (torch.func.jvp), which skt_ext does not support"
         )
 
 

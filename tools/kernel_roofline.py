@@ -3,7 +3,7 @@
     python tools/kernel_roofline.py
     python tools/kernel_roofline.py --image 1024x768 --batch 8 --bytes 2
 
-Bytes are those that the kernel moves to and from device memory, from its loop bounds (tests/emulation counts the same
+Bytes are those that the kernel moves to and from device memory, from its loop bounds (the emulation counts the same
 numbers while the kernel runs); operations count a fused multiply-add as two. The time is the larger of
 bytes / bandwidth and operations / rate, which no kernel beats whose data is not already in the cache. Bandwidths and
 float32 rates are those NVIDIA publishes.
@@ -84,20 +84,9 @@ RELEASED_PROFILE = ((64, 1), (64, 2), (128, 4), (256, 8), (512, 8), (256, 8))
 
 
 def cosine_loss(x: Feature) -> Work:
-    """One pass: both features read, the gradient written; one partial sum a block is left out."""
+    """One pass: both features read, the gradient written; one partial sum per block is left out."""
     moved = 3 * x.bytes
     return Work(moved, moved, x.pixels * x.channels * (3 * 2 + 3))
-
-
-def cosine_distance_forward(x: Feature) -> Work:
-    """Both features read; the distance and three statistics of every pixel written."""
-    least = 2 * x.bytes + 4 * x.pixels
-    return Work(least + 3 * 4 * x.pixels, least, x.pixels * x.channels * 3 * 2)
-
-
-def cosine_distance_backward(x: Feature) -> Work:
-    """Both features, statistics and the upstream gradient read; the gradient written."""
-    return Work(3 * x.bytes + 4 * 4 * x.pixels, 3 * x.bytes + 4 * x.pixels, x.pixels * x.channels * 3)
 
 
 def rescale(x: Feature) -> Work:
@@ -105,7 +94,7 @@ def rescale(x: Feature) -> Work:
     return Work(2 * x.bytes, 2 * x.bytes, x.pixels * x.channels)
 
 
-def embedded_distance(x: Feature) -> Work:
+def embedding(x: Feature) -> Work:
     """Student and teacher read; pooled maxima, their offsets and three statistics of every pixel written."""
     least = x.bytes * 5 // 4 + 5 * x.cells
     return Work(
@@ -113,7 +102,7 @@ def embedded_distance(x: Feature) -> Work:
     )
 
 
-def embedded_distance_backward(x: Feature) -> Work:
+def embedding_backward(x: Feature) -> Work:
     """The same read again with the pooled gradient; the student's gradient written; three products."""
     least = x.bytes * 6 // 4 + 5 * x.cells
     return Work(
@@ -129,11 +118,9 @@ def pool_and_pack(x: Feature) -> Work:
 
 OF_EACH_FEATURE: dict[str, Callable[[Feature], Work]] = {
     "cosine_loss, gradient included": cosine_loss,
-    "cosine_distance": cosine_distance_forward,
-    "cosine_distance_backward": cosine_distance_backward,
     "rescale_": rescale,
-    "embedded_distance": embedded_distance,
-    "embedded_distance_backward": embedded_distance_backward,
+    "embedding, compared and pooled": embedding,
+    "embedding, backward": embedding_backward,
     "pool_and_pack, teacher": pool_and_pack,
 }
 

@@ -54,7 +54,6 @@ void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
   widen_row(of_grad, grad.const_data_ptr(), 0, 1, 1, &factor);
   factor /= scale;
   if (factor == 1 || gradient.numel() == 0) return;
-  // Dense in some order of its axes: an operator of this library has made it.
   const Storage storage = storage_of(gradient);
   void* data = gradient.mutable_data_ptr();
   visit_accumulator(accumulator_of(gradient, grad), [&](auto zero) {

@@ -37,7 +37,7 @@ Tensor geodesic_neighbors(
   double* distances = out.mutable_data_ptr<double>();
   const geodesic::Terrain terrain{height, width, image.has_value() ? image->size(1) : 0, region,
                                   image.has_value() && weight > 0 ? image->const_data_ptr<float>() : nullptr,
-                                  static_cast<float>(gain * weight / (1 - weight))};
+                                  geodesic::pixels_per_change(weight, gain)};
   geodesic::StepCosts costs(height, width);
   parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.set_rows(terrain, first, last); });
   const geodesic::PeopleByPixel by_pixel(xy, inside, height, width);

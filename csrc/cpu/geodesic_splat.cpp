@@ -81,7 +81,7 @@ Tensor geodesic_splat(
   for (int64_t i = 0; i < maps.images && !(flat && inside == nullptr); ++i) {
     const geodesic::Terrain terrain{height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
                                     flat ? nullptr : values + i * channels * pixels,
-                                    static_cast<float>(gain * weight / (1 - weight))};
+                                    geodesic::pixels_per_change(weight, gain)};
     costs.emplace_back(height, width);
     parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.back().set_rows(terrain, first, last); });
   }

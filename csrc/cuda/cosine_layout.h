@@ -18,12 +18,12 @@ using gpu::accumulator_t;
 using gpu::cosine::Sizes;
 using gpu::cosine::Strides;
 
-inline Strides strides_of(const Tensor& tensor) {  // (N, C, H, W) with joined rows
+inline Strides kernel_strides(const Tensor& tensor) {  // (N, C, H, W) with joined rows
   const int64_t pixel = tensor.size(3) > 1 ? tensor.stride(3) : tensor.stride(2);
   return {tensor.stride(0), tensor.stride(1), tensor.size(2) * tensor.size(3) > 1 ? pixel : 1};
 }
 
-inline Sizes sizes_of(const Tensor& student) {
+inline Sizes kernel_sizes(const Tensor& student) {
   return {student.size(0), student.size(1), student.size(2) * student.size(3)};
 }
 

@@ -62,8 +62,8 @@ void loss_and_gradient(
   constexpr int kWidest = widest<S, T>();
   constexpr const char* op = "cosine_loss";
   Tensor* const gradient = outputs.gradient;
-  const Sizes all = sizes_of(student);
-  const Strides s = strides_of(student), t = strides_of(teacher), o = gradient ? strides_of(*gradient) : Strides{};
+  const Sizes all = kernel_sizes(student);
+  const Strides s = kernel_strides(student), t = kernel_strides(teacher), o = gradient ? kernel_strides(*gradient) : Strides{};
   const S* from_s = static_cast<const S*>(student.const_data_ptr());
   const T* from_t = static_cast<const T*>(teacher.const_data_ptr());
   G* to = gradient ? static_cast<G*>(gradient->mutable_data_ptr()) : nullptr;
@@ -148,7 +148,6 @@ void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
   check_rescale(gradient, grad, scale);
   if (gradient.numel() == 0) return;
   const CudaDevice device(gradient);
-  // Dense in some order of its axes: an operator of this library has made it.
   if (gradient.scalar_type() == ScalarType::Double) return rescale<double>(device, gradient, grad, scale);
   visit_element(gradient.scalar_type(), [&](auto e) { rescale<decltype(e)>(device, gradient, grad, scale); });
 }

@@ -6,6 +6,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <initializer_list>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -29,6 +30,15 @@ inline std::string list(const std::vector<int64_t>& sizes) {
   for (size_t i = 0; i < sizes.size(); ++i) text << (i ? ", " : "") << sizes[i];
   text << (sizes.size() == 1 ? ",)" : ")");
   return text.str();
+}
+
+// The product of sizes, or -1 where it is not an int64_t.
+inline int64_t product_of(const std::vector<int64_t>& sizes) {
+  int64_t product = 1;
+  for (const int64_t size : sizes) {
+    if (__builtin_mul_overflow(product, size, &product)) return -1;
+  }
+  return product;
 }
 
 inline std::vector<int64_t> shape_of(const Tensor& tensor) {
@@ -68,6 +78,15 @@ class Arguments {
 
   void floating(const char* name, const Tensor& tensor) const {
     dtype(name, tensor, {ScalarType::Double, ScalarType::Float, ScalarType::Half, ScalarType::BFloat16});
+  }
+
+  // Whatever is computed per position is counted in int64_t, also where the tensor itself is empty.
+  void countable(const char* name, const Tensor& tensor, const std::vector<int64_t>& sizes) const {
+    require(product_of(sizes) >= 0, name, " has too many positions; got ", list(shape_of(tensor)));
+  }
+
+  void eps(double eps) const {
+    require(eps >= 0 && eps <= std::numeric_limits<float>::max(), "eps must be a float32 and not negative; got ", eps);
   }
 
   void same_device(const char* name, const Tensor& tensor, const char* other_name, const Tensor& other) const {

@@ -8,7 +8,15 @@
 
 namespace skt {
 
-// What every operator that draws a batch of maps takes.
+// Coordinates are computed in float32, which counts pixels up to here.
+constexpr int64_t kMostPixels = int64_t{1} << 23;
+
+inline void check_image_size(const Arguments& check, int64_t height, int64_t width) {
+  check.require(height > 0 && width > 0 && height <= kMostPixels && width <= kMostPixels,
+                "the image's (height, width) must be positive and at most 2^23; got ", list({height, width}));
+}
+
+// What every operator that makes a batch of maps takes.
 inline void check_density_maps(
     const Arguments& check, const Tensor& points, const Tensor& offsets, int64_t height, int64_t width, int64_t stride,
     double truncate, const std::optional<Tensor>& roi) {
@@ -16,7 +24,7 @@ inline void check_density_maps(
   check.require(offsets.size(0) >= 1, "offsets must have shape (B + 1,); got (0,)");
   check.dtype("offsets", offsets, {ScalarType::Long});
   check.same_device("offsets", offsets, "points", points);
-  check.require(height > 0 && width > 0, "the map's (height, width) must be positive; got ", list({height, width}));
+  check_image_size(check, height, width);
   check.require(stride > 0, "stride must be positive; got ", stride);
   check.require(std::isfinite(truncate) && truncate >= 0, "truncate must be finite and not negative; got ", truncate);
   if (roi.has_value()) {

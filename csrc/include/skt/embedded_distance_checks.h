@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "dispatch.h"
+#include "kernels/divide_up.h"
 
 namespace skt {
 
@@ -14,8 +15,8 @@ struct EmbeddedSizes {
   int64_t kernel_h, kernel_w;  // both 0: nothing is pooled
 
   bool pools() const { return kernel_h > 0; }
-  int64_t pooled_height() const { return (height + kernel_h - 1) / kernel_h; }
-  int64_t pooled_width() const { return (width + kernel_w - 1) / kernel_w; }
+  int64_t pooled_height() const { return divide_up(height, kernel_h); }
+  int64_t pooled_width() const { return divide_up(width, kernel_w); }
 };
 
 inline ScalarType embedded_accumulator(
@@ -38,6 +39,10 @@ inline EmbeddedSizes check_embedded_operands(
   check.require(sizes.teacher_channels > 0, "weight must have at least one row; got ", list(shape_of(weight)));
   check.shape("weight", weight, {sizes.teacher_channels, sizes.student_channels}, "(Ct, Cs)");
   check.same_device("weight", weight, "student", student);
+  constexpr int64_t kMost = int64_t{1} << 24;
+  check.require(sizes.student_channels <= kMost && sizes.teacher_channels <= kMost,
+                "weight must have at most 2^24 rows and columns; got ", list(shape_of(weight)));
+  check.countable("student", student, {sizes.batch, sizes.height, sizes.width});
   if (bias.has_value()) {
     check.shape("bias", *bias, {sizes.teacher_channels}, "(Ct,)");
     check.floating("bias", *bias);
@@ -49,7 +54,7 @@ inline EmbeddedSizes check_embedded_operands(
     check.floating("teacher", *teacher);
     check.same_device("teacher", *teacher, "student", student);
   }
-  check.require(eps >= 0, "eps must not be negative; got ", eps);
+  check.eps(eps);
   check.require((kernel_h == 0 && kernel_w == 0) ||
                     (kernel_h > 0 && kernel_w > 0 && kernel_h <= 256 && kernel_w <= 256 && kernel_h * kernel_w <= 256),
                 "the kernel (kernel_h, kernel_w) must be positive and of at most 256 cells, or (0, 0); got ",

@@ -43,7 +43,7 @@ inline void check_geodesic_neighbors(
   check.shape("points", points, {points.size(0), 2}, "(P, 2)");
   check.dtype("points", points, {ScalarType::Double});
   check.require(neighbors > 0, "neighbors must be positive; got ", neighbors);
-  check.require(height > 0 && width > 0, "the image's (height, width) must be positive; got ", list({height, width}));
+  check_image_size(check, height, width);
   if (roi.has_value()) {
     check.shape("roi", *roi, {1, height, width}, "(1, height, width)");
     check.dtype("roi", *roi, {ScalarType::Bool});

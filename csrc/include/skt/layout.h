@@ -5,6 +5,8 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/MemoryFormat.h>
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -23,6 +25,27 @@ inline MemoryFormat memory_format_of(const Tensor& tensor) {
     expected *= tensor.size(axis);
   }
   return MemoryFormat::ChannelsLast;
+}
+
+inline std::vector<int64_t> strides_of(const Tensor& tensor) {
+  const auto strides = tensor.strides();
+  return {strides.begin(), strides.end()};
+}
+
+// Whether the elements of a tensor are all the elements of one piece of memory, each once, in any order of the axes.
+inline bool is_dense(const Tensor& tensor) {
+  if (tensor.numel() == 0) return true;
+  std::vector<std::pair<int64_t, int64_t>> axes;  // stride and size
+  for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
+    if (tensor.size(axis) > 1) axes.emplace_back(tensor.stride(axis), tensor.size(axis));
+  }
+  std::sort(axes.begin(), axes.end());
+  int64_t expected = 1;
+  for (const auto& [stride, size] : axes) {
+    if (stride != expected) return false;
+    expected *= size;
+  }
+  return true;
 }
 
 // The same tensor where the rows of an image join; a copy of a crop, where they do not.

@@ -65,12 +65,18 @@ SKT_SIMD void combine_channels(
   }
 }
 
+// max(norm, eps), and NaN for NaN.
+template <class T>
+SKT_INLINE T clamped(T norm, T eps) {
+  return norm < eps ? eps : norm;
+}
+
 template <class T>
 SKT_SIMD void distances(
     const T* product, const T* student, const T* teacher, T eps, int64_t count, T* SKT_RESTRICT distance) {
   for (int64_t i = 0; i < count; ++i) {
     const T s = std::sqrt(student[i]), t = std::sqrt(teacher[i]);
-    distance[i] = T(1) - product[i] / ((s > eps ? s : eps) * (t > eps ? t : eps));
+    distance[i] = T(1) - product[i] / (clamped(s, eps) * clamped(t, eps));
   }
 }
 
@@ -80,7 +86,7 @@ SKT_SIMD void coefficients(
     T* SKT_RESTRICT of_teacher, T* SKT_RESTRICT of_student) {
   for (int64_t i = 0; i < count; ++i) {
     const T s = std::sqrt(student[i]), t = std::sqrt(teacher[i]);
-    const T scale = grad[i] / ((s > eps ? s : eps) * (t > eps ? t : eps));
+    const T scale = grad[i] / (clamped(s, eps) * clamped(t, eps));
     // The clamped norm is constant; a zero vector has no direction, and its gradient is defined as zero.
     of_student[i] = s > eps ? scale * product[i] / student[i] : T(0);
     of_teacher[i] = student[i] == T(0) ? T(0) : -scale;

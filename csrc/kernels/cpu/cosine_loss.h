@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../divide_up.h"
 #include "cosine_loops.h"
 #include "feature_map.h"
 #include "large_memory.h"
@@ -24,7 +25,7 @@ struct Problem {
   double eps;
 
   int64_t block() const { return std::clamp<int64_t>(kCache / std::max<int64_t>(channels, 1) / 16 * 16, 64, kBlock); }
-  int64_t blocks_per_image() const { return (pixels + block() - 1) / block(); }
+  int64_t blocks_per_image() const { return divide_up(pixels, block()); }
   int64_t blocks() const { return batch * blocks_per_image(); }
 };
 

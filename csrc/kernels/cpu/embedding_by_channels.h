@@ -58,7 +58,7 @@ void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T
     return;
   }
   // A row for every window, turned over at the end: a channel's windows are adjacent in the result.
-  const int64_t windows = (tile.columns + problem.kernel_w - 1) / problem.kernel_w;
+  const int64_t windows = divide_up(tile.columns, problem.kernel_w);
   for (int64_t i = 0; i < windows; ++i) {
     const int64_t left = i * problem.kernel_w, right = std::min(left + problem.kernel_w, tile.columns);
     max_pool::reduce_window(max_pool::Window<T>{work.hidden.data() + left * wide, tile.rows, right - left,

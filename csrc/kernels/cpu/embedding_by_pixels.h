@@ -68,7 +68,7 @@ void pool(
   const int64_t stride = row_stride<T>(tile.pixels());
   const int64_t cells = problem.pooled_height() * problem.pooled_width();
   const int64_t first = tile.top / problem.kernel_h * problem.pooled_width() + tile.left / problem.kernel_w;
-  const int64_t windows = (tile.columns + problem.kernel_w - 1) / problem.kernel_w;
+  const int64_t windows = divide_up(tile.columns, problem.kernel_w);
   max_pool::WindowRow<T> windows_of(windows, problem.kernel_w);
   for (int64_t c = 0; c < block.count; ++c) {
     const T* hidden = work.hidden.data() + c * stride;

@@ -1,5 +1,5 @@
 // The inner loops of the embedding h = ReLU(W s + b) and its gradient on the CPU, for float and double. The ReLU has let
-// nothing through where h <= lowest.
+// nothing through where h <= lowest, which holds for no h where `lowest` is NaN.
 #pragma once
 
 #include "cosine_loops.h"

@@ -47,22 +47,22 @@ struct Problem {
   bool by_channels;  // the order of a tile
 
   bool pools() const { return kernel_h > 0; }
-  int64_t pooled_height() const { return (height + kernel_h - 1) / kernel_h; }
-  int64_t pooled_width() const { return (width + kernel_w - 1) / kernel_w; }
+  int64_t pooled_height() const { return divide_up(height, kernel_h); }
+  int64_t pooled_width() const { return divide_up(width, kernel_w); }
   int64_t pixels() const { return height * width; }
 
   int64_t tile_rows() const { return std::max<int64_t>(kernel_h, 1); }
   int64_t tile_columns() const {
     const int64_t window = std::max<int64_t>(kernel_w, 1);
-    const int64_t windows = (width + window - 1) / window;
+    const int64_t windows = divide_up(width, window);
     const int64_t fitting = by_channels ? kTile / std::max<int64_t>(to, 64) / tile_rows()
                                         : std::min(kColumns, kScratch / (2 * (from + kChannels)) / tile_rows());
     const int64_t tiles = (windows - 1) / std::max<int64_t>(fitting / window, 1) + 1;
-    return (windows + tiles - 1) / std::max<int64_t>(tiles, 1) * window;  // about as many in every tile
+    return divide_up(windows, std::max<int64_t>(tiles, 1)) * window;  // about as many in every tile
   }
   int64_t tile_pixels() const { return tile_rows() * std::min(tile_columns(), width); }
-  int64_t bands() const { return (height + tile_rows() - 1) / tile_rows(); }
-  int64_t tiles_per_band() const { return (width + tile_columns() - 1) / tile_columns(); }
+  int64_t bands() const { return divide_up(height, tile_rows()); }
+  int64_t tiles_per_band() const { return divide_up(width, tile_columns()); }
   int64_t tiles() const { return batch * bands() * tiles_per_band(); }
 
   Tile tile(int64_t index) const {
@@ -146,7 +146,7 @@ struct Workspace {
     gradient.resize(to);
     rows.resize(pixels * std::max<int64_t>(problem.to, cosine::kStep));
     for (auto* row : {&product, &student_square, &teacher_square, &distance, &of_teacher, &of_hidden}) row->resize(wide);
-    const int64_t windows = problem.pools() ? (problem.tile_columns() + problem.kernel_w - 1) / problem.kernel_w : 0;
+    const int64_t windows = problem.pools() ? divide_up(problem.tile_columns(), problem.kernel_w) : 0;
     best.resize(std::max(wide, windows * row_stride<T>(problem.to)));
     winner.resize(best.size());
   }
@@ -169,9 +169,10 @@ inline void copy_statistics(const Problem& problem, const Tile& tile, Workspace<
   }
 }
 
+// The ReLU stops what is not above this. A NaN is above it in a comparison h <= lowest, and so is everything without a ReLU.
 template <class T>
 constexpr T lowest_passed(bool relu) {
-  return relu ? T(0) : -std::numeric_limits<T>::infinity();
+  return relu ? T(0) : std::numeric_limits<T>::quiet_NaN();
 }
 
 }  // namespace skt::embedding

@@ -56,14 +56,4 @@ inline void store_pixels(
   });
 }
 
-// The C channels of one pixel (stride_c == 1), the same way.
-template <class Accumulator>
-inline const Accumulator* load_channels(
-    const FeatureMap& map, int64_t n, int64_t p, int64_t channels, Accumulator* scratch) {
-  const int64_t offset = map.pixel(n, p);
-  if (map.storage == storage_of<Accumulator>()) return static_cast<const Accumulator*>(map.data) + offset;
-  widen_row(map.storage, map.data, offset, 1, channels, scratch);
-  return scratch;
-}
-
 }  // namespace skt

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "../divide_up.h"
 #include "simd.h"
 
 namespace skt::small_gemm {
@@ -20,7 +21,7 @@ constexpr int64_t kLanes = kVectorBytes / static_cast<int64_t>(sizeof(T));
 
 template <class T>
 constexpr int64_t padded(int64_t count) {
-  return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+  return divide_up(count, kLanes<T>) * kLanes<T>;
 }
 
 // Elements between rows of a tile of `count` columns: an odd number of vectors, for rows a power of two apart would

@@ -1,6 +1,7 @@
 // What a step between neighbouring pixels costs: its length, plus `gain` times the change of the image.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -9,6 +10,11 @@ namespace skt::geodesic {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kDiagonal = 1.41421356f;
+
+// What a change of 1 is worth in pixels: gain * weight / (1 - weight), as a finite float.
+inline float pixels_per_change(double weight, double gain) {
+  return static_cast<float>(std::min<double>(gain * weight / (1 - weight), std::numeric_limits<float>::max()));
+}
 
 struct Terrain {
   int64_t height, width, channels;

@@ -5,10 +5,11 @@
 
 namespace skt::gpu {
 
+// max(norm, eps), and NaN for NaN.
 template <class A>
 __device__ inline A clamped_norm(A square, A eps) {
   const A norm = sqrt(square);
-  return norm > eps ? norm : eps;
+  return norm < eps ? eps : norm;
 }
 
 template <class A>

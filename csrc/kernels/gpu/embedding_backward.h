@@ -79,6 +79,12 @@ struct Quad {
   __device__ int64_t operator()(int j) const { return j < count ? first + j : -1; }
 };
 
+// Whether the ReLU has stopped this value. It lets a NaN pass, as torch's does.
+template <class A>
+__device__ inline bool stopped(const Problem& problem, A h) {
+  return problem.relu && h <= A(0);
+}
+
 // dh += the pooled map's gradient, at the pixels whose h was the maximum of its window and passed the ReLU.
 template <class A>
 __device__ inline void add_pooled_gradient(
@@ -98,7 +104,7 @@ __device__ inline void add_pooled_gradient(
     const int64_t window = origin + window_row * problem.pooled_width() + window_column;
 #pragma unroll
     for (int i = 0; i < kOwn<A>; ++i) {
-      if (first_channel + i >= problem.teacher_channels || (problem.relu && !(h[i][j] > A(0)))) continue;
+      if (first_channel + i >= problem.teacher_channels || stopped(problem, h[i][j])) continue;
       const int64_t at = window + i * pooled_pixels;
       if (problem.pools_nothing() || gradients.argmax[at] == offset) dh[i][j] += gradients.pooled[at];
     }
@@ -123,8 +129,8 @@ __device__ inline void replace_by_distance_gradient(
         coefficients(grad_loss, sums[j], sums[problem.pixels() + j], sums[2 * problem.pixels() + j], eps);
 #pragma unroll
     for (int i = 0; i < kOwn<A>; ++i) {
-      const bool passes = !problem.relu || h[i][j] > A(0);
-      dh[i][j] = passes ? scale.of_teacher * dh[i][j] + scale.of_student * h[i][j] : A(0);
+      const A value = scale.of_teacher * dh[i][j] + scale.of_student * h[i][j];
+      dh[i][j] = stopped(problem, h[i][j]) ? A(0) : value;
     }
   }
 }
