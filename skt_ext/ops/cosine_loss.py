@@ -90,8 +90,6 @@ def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> No
         raise RuntimeError("skt_ext::cosine_loss needs with_gradient=True where student requires a gradient")
     ctx.save_for_backward(gradient)
     ctx.scale, ctx.per_pixel, ctx.dtype = scale, per_pixel, student.dtype
-    with torch.enable_grad():
-        ctx.to_student = _NoSecondDerivative.apply(student)  # type: ignore[no-untyped-call]
     ctx.mark_non_differentiable(gradient)
     ctx.set_materialize_grads(False)
 
@@ -100,35 +98,19 @@ def gradient(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, Non
     fixed = (None, None, None, None, None)
     if grad is None:
         return None, *fixed
+    if torch.is_grad_enabled():  # by create_graph=True; a second derivative would take `made` for a constant
+        refuse_second_derivative("cosine_loss")
     (made,) = ctx.saved_tensors
-    if torch.is_grad_enabled():  # create_graph=True
-        grad = grad + ctx.to_student.sum()
     traced = type(made) is not Tensor  # by torch.compile, which puts its own storage to use
-    kept = torch.is_grad_enabled() or traced or torch._C._autograd._get_current_graph_task_keep_graph()
+    kept = traced or torch._C._autograd._get_current_graph_task_keep_graph()
     if ctx.per_pixel and not traced and grad.numel() > 0 and not any(grad.stride()):
         grad = grad[0, 0, 0]  # the same for all pixels: their sum was what was wanted
-    per_pixel = grad.ndim > 0
-    if not (kept or per_pixel):  # autograd is about to drop it
+    if grad.ndim == 0 and not kept:  # autograd is about to drop it
         torch.ops.skt_ext.rescale_(made, grad, ctx.scale)
     else:
-        factor = (grad[:, None] if per_pixel else grad) / ctx.scale  # (N, 1, H, W) or ()
+        factor = (grad[:, None] if grad.ndim > 0 else grad) / ctx.scale  # (N, 1, H, W) or ()
         made = made * factor if kept else made.mul_(factor)
     return made.to(ctx.dtype), *fixed
-
-
-class _NoSecondDerivative(torch.autograd.Function):
-    """An empty tensor that depends on the student and keeps nothing of it; differentiating it raises.
-
-    The first derivative depends on it, and so cannot pass for one that does not depend on the student.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, student: Tensor) -> Tensor:
-        return student.new_empty(0)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> None:
-        refuse_second_derivative("cosine_loss")
 
 
 def rescale(gradient: Tensor, grad: Tensor, scale: float) -> None:

@@ -97,9 +97,9 @@ def test_a_second_derivative_is_refused_or_right(name, through):
     leaf = (first[0] if isinstance(first, list) else first).requires_grad_()
     outputs = flat(getattr(ops, name)(**arguments))
     loss = sum(outputs[i].square().sum() for i in tested.differentiated)
-    (once,) = torch.autograd.grad(loss, leaf, create_graph=True)
     message = f"skt_ext::{name} has no second derivative: do not call backward with create_graph=True"
     try:
+        (once,) = torch.autograd.grad(loss, leaf, create_graph=True)
         (twice,) = torch.autograd.grad(once.square().sum(), leaf, allow_unused=through == "allow_unused")
     except RuntimeError as error:
         assert str(error) == message

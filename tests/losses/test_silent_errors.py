@@ -53,13 +53,9 @@ def test_forward_mode_of_the_other_losses():
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 def test_a_second_derivative_does_not_pass_for_zero(reduction):
     student, teacher = random_feature((1, 3, 4, 4)).requires_grad_(), random_feature((1, 3, 4, 4), seed=1)
-    weight = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
-    loss = losses.cosine_transfer_loss(student * 1, teacher, reduction=reduction).sum() * weight
-    (first,) = torch.autograd.grad(loss, student, create_graph=True)
-    (of_weight,) = torch.autograd.grad(first.sum(), weight, retain_graph=True)
-    torch.testing.assert_close(of_weight, first.sum().detach() / 2)
+    loss = losses.cosine_transfer_loss(student, teacher, reduction=reduction).sum()
     with pytest.raises(RuntimeError, match="cosine_loss has no second derivative"):
-        torch.autograd.grad(first.sum(), student, allow_unused=True)
+        torch.autograd.grad(loss, student, create_graph=True)
 
 
 @on_every_device
