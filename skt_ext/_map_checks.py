@@ -81,7 +81,10 @@ def as_sigma(sigma: Any, points: Tensor, truncate: float, name: str = "sigma") -
         if tuple(sigmas.shape) == shapes[0]:  # one for both axes
             sigmas = sigmas.unsqueeze(-1).expand(*sigmas.shape, 2)
         sigmas = sigmas.reshape(people, kernels, 2)
-    usable = (sigmas > 0) & (sigmas * truncate <= LARGEST_RADIUS)
+    usable = (sigmas >= SMALLEST_SIGMA) & (sigmas * truncate <= LARGEST_RADIUS)
+    if usable.all():
+        return sigmas
+    usable |= (sigmas > 0) & (sigmas < SMALLEST_SIGMA)
     if not usable.all():
         person, kernel, axis = (~usable).nonzero()[0].tolist()
         raise ValueError(

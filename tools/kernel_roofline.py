@@ -125,8 +125,8 @@ def pool_and_pack_backward(x: Feature) -> Work:
 OF_EACH_FEATURE: dict[str, Callable[[Feature], Work]] = {
     "cosine_loss": cosine_loss,
     "rescale_": rescale,
-    "embedded_distance": embedded_distance,
-    "embedded_distance_backward": embedded_distance_backward,
+    "embedding": embedding,
+    "embedding_backward": embedding_backward,
     "pool_and_pack": pool_and_pack,
     "pool_and_pack_backward": pool_and_pack_backward,
 }

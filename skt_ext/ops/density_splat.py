@@ -51,7 +51,7 @@ def _add_person(
     subpixel: bool,
     roi: Tensor | None,
 ) -> None:
-    """Adds the kernels around middles (K, 2), of widths sigma (K, 2), to density (H, W)."""
+    """Add the kernels around middles (K, 2), of sigma (K, 2), to density (H, W)."""
     windows = []
     for (x, y), (sigma_x, sigma_y) in zip(middles.tolist(), sigma.tolist(), strict=True):
         rows, row_weights = _profile(y, sigma_y, truncate, subpixel, density.shape[0])

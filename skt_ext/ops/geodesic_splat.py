@@ -90,7 +90,7 @@ def reference(
     weight: float,
     gain: float,
 ) -> Tensor:
-    """exp(-D^2 / (2 sigma^2)) a person, within a square window that paths do not leave.
+    """exp(-D^2 / (2 sigma^2)) for each person, within a square window that paths do not leave.
 
     points (P, 2) [x, y], sigma (P,), offsets (B + 1,), roi (B, height, width), image (B, C, height, width) ->
     people per cell (B, ceil(height / stride), ceil(width / stride)) float32

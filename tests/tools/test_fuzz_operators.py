@@ -37,7 +37,9 @@ fuzz_operators.main()
 
 
 def fuzz(script: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(script), *options], capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, str(script), *options], capture_output=True, text=True, timeout=300
+    )
 
 
 def test_nothing_is_found():
@@ -52,7 +54,9 @@ def test_planted_mistakes_are_found(tmp_path):
     script.write_text(PLANTED)
     done = fuzz(script, "--calls", "6", "--seed", "3461")
     assert done.returncode == 1, done.stdout + done.stderr
-    findings = dict(line.split(": ", 1) for line in done.stdout.splitlines() if line.count(": ") and line[0] != " ")
+    findings = dict(
+        line.split(": ", 1) for line in done.stdout.splitlines() if line.count(": ") and line[0] != " "
+    )
     for name, said in {
         "value": "expected", "argument": "an argument after the call has other bits",
         "random": "a second call has other bits", "crash": "the process died with -6", "hang": "hangs",

@@ -17,10 +17,24 @@ LIBRARY = skt_ext.build_info()["library"]
 
 def rehearse(folder: Path, library: str, *stages: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, report.json and report.md."""
-    command = [sys.executable, str(TOOL), "--device", "cpu", "--quick", "--output", str(folder), "--library", library]
+    command = [
+        sys.executable,
+        str(TOOL),
+        "--device",
+        "cpu",
+        "--quick",
+        "--output",
+        str(folder),
+        "--library",
+        library,
+    ]
     done = subprocess.run([*command, "--stages", *stages], capture_output=True, text=True, timeout=300)
     assert (folder / "report.json").exists(), done.stdout + done.stderr
-    return done.returncode, json.loads((folder / "report.json").read_text()), (folder / "report.md").read_text()
+    return (
+        done.returncode,
+        json.loads((folder / "report.json").read_text()),
+        (folder / "report.md").read_text(),
+    )
 
 
 @pytest.mark.skipif(LIBRARY is None, reason="no native library")
@@ -38,7 +52,9 @@ def test_a_rehearsal_passes_and_its_page_has_every_operator(tmp_path):
 
 
 def test_a_failed_stage_is_written_down_and_the_next_goes_on(tmp_path):
-    code, report, page = rehearse(tmp_path, str(tmp_path / "absent.so"), "build", "kernels", "memcheck", "machine")
+    code, report, page = rehearse(
+        tmp_path, str(tmp_path / "absent.so"), "build", "kernels", "memcheck", "machine"
+    )
     assert code == 1
     assert {stage["name"]: stage["status"] for stage in report["stages"]} == {
         "machine": "passed", "build": "failed", "kernels": "skipped", "memcheck": "skipped",

@@ -24,7 +24,8 @@ class Draw:
         self.device = device
         # Most calls have ordinary numbers; the others share one peculiarity, which their tensors may have.
         self.numbers = self.one_of(
-            ["normal"] * 6 + ["relu", "ties", "small", "large", "denormal", "nearly constant", "nan", "infinite"]
+            ["normal"] * 6
+            + ["relu", "ties", "small", "large", "denormal", "nearly constant", "nan", "infinite"]
         )
 
     def one_of(self, choices: Sequence[Choice]) -> Choice:
@@ -54,7 +55,9 @@ class Draw:
     def dtype(self) -> torch.dtype:
         return self.one_of(DTYPES)
 
-    def tensor(self, shape: Sequence[int], dtype: torch.dtype | None = None, layout: str | None = None) -> Tensor:
+    def tensor(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, layout: str | None = None
+    ) -> Tensor:
         values = self._values(tuple(shape)).to(dtype or self.dtype())
         return self.laid_out(values.to(self.device), layout)
 

@@ -30,7 +30,9 @@ def cosine_loss(draw: Draw) -> Arguments:
 def rescale_(draw: Draw) -> Arguments:
     dtype = draw.dtype()
     shape = draw.feature_shape() if draw.chance(0.8) else [draw.size(100) for _ in range(draw.size(3))]
-    layout = draw.one_of(["contiguous", "offset", "channels_last"] if len(shape) == 4 else ["contiguous", "offset"])
+    layout = draw.one_of(
+        ["contiguous", "offset", "channels_last"] if len(shape) == 4 else ["contiguous", "offset"]
+    )
     return {
         "gradient": draw.tensor(shape, dtype, layout),
         "grad": draw.tensor((), draw.dtype()),
