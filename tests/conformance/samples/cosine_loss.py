@@ -51,7 +51,7 @@ def sample(*tags: str, **options) -> Sample:
 
 SHAPES = [  # no image, one pixel, a row, a column, primes, no pixel, no channel, many pixels, more channels than kept
     (0, 3, 5, 4), (1, 1, 1, 1), (1, 3, 1, 7), (2, 5, 11, 1), (3, 7, 13, 5), (2, 33, 3, 2), (2, 5, 0, 3), (1, 0, 2, 2),
-    (1, 16, 17, 19), (1, 512, 3, 8), (1, 1100, 3, 8), (1, 2, 1, 2100),
+    (1, 16, 17, 19), (1, 512, 3, 8), (1, 1100, 3, 8), (1, 2, 1, 530),
 ]  # fmt: skip
 
 SAMPLES = [
@@ -92,7 +92,7 @@ SAMPLES = [
     sample("opcheck", dtypes=(HALF, BFLOAT), layouts=("channels_last", "contiguous")),
     sample("opcheck", dtypes=(BFLOAT, FLOAT), layouts=("channels_last", "contiguous"), per_pixel=True),
     sample("opcheck", layouts=("permuted", "contiguous"), with_gradient=False),
-    Sample("cosine_loss", "every float16", partial(every_half, HALF)),
+    Sample("cosine_loss", "every float16", partial(every_half, HALF), frozenset({"several blocks"})),
     Sample("cosine_loss", "every bfloat16", partial(every_half, BFLOAT), frozenset({"native"})),
     *(sample("several blocks", shape=(1, 4, 128, 132), layouts=(layout, layout)) for layout in BOTH),
     *(

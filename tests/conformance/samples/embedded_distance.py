@@ -111,7 +111,9 @@ OPTIONS: list[tuple[tuple[str, ...], dict]] = [
 ]  # fmt: skip
 
 SAMPLES = [
-    Sample("embedded_distance", name_of(options), partial(call, **options), frozenset(tags)) for tags, options in OPTIONS
+    Sample("embedded_distance", name_of(options), partial(call, **options), frozenset(tags))
+    for tags, options in OPTIONS
+    if options.get("size") != (100, 520)  # what blocks of several tiles leave unfinished is of the backward pass
 ]
 BACKWARD_SAMPLES = [
     *(
