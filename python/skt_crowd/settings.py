@@ -56,7 +56,7 @@ def validate(
 def _first_problem(
     error: ValidationError, kind: type[Settings], source: str, overridden: Collection[str] = ()
 ) -> str:
-    """One of pydantic's findings as ``source: key: what was expected, what came``, and how many more."""
+    """One of pydantic's findings as ``source: key: what was expected, what was given``, and how many more."""
     findings = error.errors(include_url=False)
     # A misspelt key is found twice, as unknown and as missing; the first says more.
     finding = min(findings, key=lambda found: found["type"] != "extra_forbidden")
@@ -70,7 +70,7 @@ def _first_problem(
         problem = str(finding["ctx"]["error"]).removeprefix(f"{key.rpartition('.')[2]}: ")
     else:
         expected = finding["msg"].replace("Input should be", "expected", 1)
-        problem = f"{expected}, came {shown(finding['input'])}"
+        problem = f"{expected}, got {shown(finding['input'])}"
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     return f"{where}: {problem}{more}"
 

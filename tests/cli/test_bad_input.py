@@ -70,7 +70,7 @@ def test_a_checkpoint_of_another_architecture(tmp_path: Path, image: Path) -> No
 
     path = tmp_path / "other.safetensors"
     save_file({"conv1.weight": zeros(3, 3)}, path)
-    assert f"{path}: not the weights of a known counter" in refused(skt("count", image, "--model", path), 1)
+    assert f"{path}: not the weights of a known model" in refused(skt("count", image, "--model", path), 1)
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path, image: Path) -> None:

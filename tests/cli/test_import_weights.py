@@ -41,5 +41,5 @@ def test_no_file_is_overwritten(tmp_path: Path) -> None:
 def test_weights_of_something_else(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
     message = refused(skt("import", tmp_path / "resnet.pth", "-o", tmp_path / "out.safetensors"), 1)
-    assert "not the weights of a known counter" in message
+    assert "not the weights of a known model" in message
     assert not (tmp_path / "out.safetensors").exists()

@@ -122,11 +122,11 @@ def test_fixed_widths():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "magic"}, "kind: expected 'adaptive', 'fixed' or 'perspective', came 'magic'"),
-        ({"beta": 0.0}, r"beta: expected greater than 0, came 0\.0"),
-        ({"neighbors": -1}, "neighbors: expected greater than or equal to 1, came -1"),
-        ({"value": float("nan")}, "value: expected a finite number, came nan"),
-        ({"minimum": float("inf")}, "minimum: expected a finite number, came inf"),
+        ({"kind": "magic"}, "kind: expected 'adaptive', 'fixed' or 'perspective', got 'magic'"),
+        ({"beta": 0.0}, r"beta: expected greater than 0, got 0\.0"),
+        ({"neighbors": -1}, "neighbors: expected greater than or equal to 1, got -1"),
+        ({"value": float("nan")}, "value: expected a finite number, got nan"),
+        ({"minimum": float("inf")}, "minimum: expected a finite number, got inf"),
         ({"minimum": 2.0, "maximum": 1.0}, r"maximum: expected at least the minimum 2\.0, got 1\.0"),
         ({"wide": 2.0}, "wide: unknown key"),
     ],

@@ -62,8 +62,8 @@ CROWDS = Crowds([(2, 3), (4, 5), (1, 1), (10, 10)], [5, 24, 0, 999])
 def test_numbers_worked_out_by_hand() -> None:
     """One person a pixel: 6 against 5, 20 against 24, 1 against 0; the fourth image is not asked for."""
     evaluation = evaluate(Constant(1.0), CROWDS, [0, 1, 2])
-    judged = [replace(image, game=()) for image in evaluation.images]
-    assert judged == [
+    compared = [replace(image, game=()) for image in evaluation.images]
+    assert compared == [
         ImageResult("crowd_0", 6.0, 5, 2, 3),
         ImageResult("crowd_1", 20.0, 24, 4, 5),
         ImageResult("crowd_2", 1.0, 0, 1, 1),

@@ -84,7 +84,7 @@ def test_a_model_whose_tiles_differ_says_so(exact: CSRNet, monkeypatch: pytest.M
     ):
         Predictor(exact, memory_budget=230 * 2**20).whole(random_image(620, 701))
     with pytest.raises(
-        UsageError, match=r"no halo makes its map of a tile its map of the whole image \(it looks"
+        UsageError, match=r"no halo makes the map of a tile equal to that part of the whole map \(it looks"
     ):
         Predictor(exact).tiles(random_image(620, 701), (512, 512))
     assert Predictor(exact).whole(random_image(620, 701)).passes == 1  # it fits the default budget

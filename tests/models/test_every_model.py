@@ -1,4 +1,4 @@
-"""What every counter promises: its size, any image, precisions, taps, files, learning, transfer, a photograph."""
+"""What every model promises: its size, any image, precisions, taps, files, learning, transfer, a photograph."""
 
 import math
 from pathlib import Path
@@ -258,5 +258,5 @@ def test_the_published_mcnn_counts_the_photograph() -> None:
 
 
 def test_mcnn_has_no_vgg() -> None:
-    with pytest.raises(UsageError, match=r"^ImageNet initialisation: mcnn does not begin as a VGG$"):
+    with pytest.raises(UsageError, match=r"^ImageNet initialisation: mcnn does not start with a VGG$"):
         initialize_from_vgg(build_model("mcnn"), "never-read.pth")

@@ -95,17 +95,17 @@ def test_overrides_reach_missing_sections_and_read_yaml(tmp_path: Path) -> None:
     [
         ({"training": {"step": 10}}, "training.step: unknown key; did you mean training.steps?"),
         ({"steps": 10}, "steps: unknown key; did you mean training.steps?"),
-        ({"training": {"steps": 0}}, "training.steps: expected greater than or equal to 1, came 0"),
+        ({"training": {"steps": 0}}, "training.steps: expected greater than or equal to 1, got 0"),
         ({"training": {"steps": "many"}}, "training.steps: expected a valid integer"),
-        ({"optimizer": {"learning_rate": -1}}, "optimizer.learning_rate: expected greater than 0, came -1"),
+        ({"optimizer": {"learning_rate": -1}}, "optimizer.learning_rate: expected greater than 0, got -1"),
         ({"optimizer": {"learning_rate": float("nan")}}, "optimizer.learning_rate: expected a finite number"),
-        ({"kind": "destill"}, "kind: expected 'train' or 'distill', came 'destill'"),
+        ({"kind": "destill"}, "kind: expected 'train' or 'distill', got 'destill'"),
         ({"kind": "distill"}, "kind: distill needs a section transfer"),
         (
             {"kind": "distill", "transfer": {}},
             "kind: distill needs teacher.checkpoint, a file (or --teacher FILE)",
         ),
-        ({"transfer": {}}, "teacher and transfer belong to kind: distill, came kind: train"),
+        ({"transfer": {}}, "teacher and transfer belong to kind: distill, got kind: train"),
         (
             {"model": {"channel_preservation_rate": "4/1"}},
             "model.channel_preservation_rate: expected more than 0 and at most 1, got '4/1'",
@@ -130,7 +130,7 @@ def test_overrides_reach_missing_sections_and_read_yaml(tmp_path: Path) -> None:
             "give held_out_fraction or selection_split, not both",
         ),
         ({"data": None}, "data: "),
-        ({"optimizer": {"momentum": 0.9}}, "momentum is for name: sgd only, came name: adam"),
+        ({"optimizer": {"momentum": 0.9}}, "momentum is for name: sgd only, got name: adam"),
     ],
 )
 def test_mistakes_name_file_and_key(tmp_path: Path, change: dict[str, object], expected: str) -> None:
@@ -163,7 +163,7 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
     assert message(missing).startswith(
         f"{missing}: no such recipe file; recipes by name: csrnet_part_a_teacher"
     )
-    assert message(write(tmp_path, "just words")).endswith("came 'just words'")
+    assert message(write(tmp_path, "just words")).endswith("got 'just words'")
     assert "line 2" in message(write(tmp_path, "kind: train\n  data: [\n"))
     assert "not UTF-8 text" in message(binary(tmp_path))
     assert "cannot read the recipe" in message(tmp_path)

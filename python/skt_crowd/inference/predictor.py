@@ -70,7 +70,7 @@ class Predictor:
             raise UsageError(
                 f"{self.model.label}: an image of {width} x {height} pixels takes about {needed / GIB:.1f} GiB in one "
                 f"pass, the memory budget is {self.memory_budget / GIB:.1f} GiB, and tiles would change the count "
-                f"({reason}); give a larger --memory-budget, or accept an approximation that is named in the result: "
+                f"({reason}); give a larger --memory-budget, or accept an approximation, which the result names: "
                 "--protocol released-tiles-512"
             )
         side = tile_side((height, width), self.model.tiling, self._most_pixels(image))
@@ -92,7 +92,7 @@ class Predictor:
         reason = self._why_tiles_differ(height, width)
         if reason:
             raise UsageError(
-                f"{self.model.label}: no halo makes its map of a tile its map of the whole image ({reason}); "
+                f"{self.model.label}: no halo makes the map of a tile equal to that part of the whole map ({reason}); "
                 "--protocol whole counts the image at once"
             )
         stride = self.model.output_stride

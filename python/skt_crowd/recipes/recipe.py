@@ -52,7 +52,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _teacher_fits_kind(self) -> Recipe:
         if self.kind == "train" and (self.teacher is not None or self.transfer is not None):
-            raise ValueError("teacher and transfer belong to kind: distill, came kind: train")
+            raise ValueError("teacher and transfer belong to kind: distill, got kind: train")
         if self.kind == "distill" and self.transfer is None:
             raise ValueError("kind: distill needs a section transfer with the weights of its terms")
         if self.kind == "distill" and self.teacher is None:

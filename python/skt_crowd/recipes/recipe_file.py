@@ -60,7 +60,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     except yaml.YAMLError as error:
         raise UsageError(f"{source}: {_yaml_problem(error)}") from error
     if not isinstance(content, dict):
-        raise UsageError(f"{source}: expected sections such as model, data, training; came {shown(content)}")
+        raise UsageError(f"{source}: expected sections such as model, data, training; got {shown(content)}")
     overridden = {_override(content, text) for text in overrides}
     return validate(Recipe, content, source, overridden)
 

@@ -33,7 +33,7 @@ class OptimizerSettings(Settings):
     @model_validator(mode="after")
     def _momentum_is_for_sgd(self) -> OptimizerSettings:
         if self.momentum and self.name != "sgd":
-            raise ValueError(f"momentum is for name: sgd only, came name: {self.name}")
+            raise ValueError(f"momentum is for name: sgd only, got name: {self.name}")
         return self
 
     def build(self, student: nn.Module, embeddings: nn.Module | None = None) -> torch.optim.Optimizer:

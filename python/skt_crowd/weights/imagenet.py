@@ -34,7 +34,7 @@ def initialize_from_vgg(model: "CrowdModel", source: Path | str) -> None:
         SktError: a file that is missing, unreadable or holds something else.
     """
     if model.imagenet is None:
-        raise UsageError(f"ImageNet initialisation: {model.name} does not begin as a VGG")
+        raise UsageError(f"ImageNet initialisation: {model.name} does not start with a VGG")
     network = "VGG-" + model.imagenet.removeprefix("vgg")
     if model.channel_preservation_rate != 1.0:
         raise UsageError(

@@ -46,7 +46,8 @@ class ModelSettings(Settings):
             raise ValueError(f"initialization: {self.initialization} needs initial_weights, a file")
         if self.initialization == "imagenet" and self.channel_preservation_rate != 1.0:
             raise ValueError(
-                "initialization: imagenet fits channel_preservation_rate 1 only: nobody trained a thin VGG"
+                "initialization: imagenet fits channel_preservation_rate 1 only: "
+                "there are no ImageNet weights of a narrower VGG"
             )
         return self
 

@@ -66,16 +66,16 @@ def test_warnings_are_seen():
 @pytest.mark.parametrize("shape", [(480, 640), (640, 360), (100, 5000), (5000, 100), (1, 1)])
 def test_pages_fit_a_screen(shape):
     layout = sheet_layout([shape])
-    assert layout.boxs >= 1
+    assert layout.images >= 1
     long_name = sheet_image(*shape, name="a long name of an image file " * 9)
-    page = draw_page([long_name] * layout.boxs, layout, "a long title " * 40, "s")
+    page = draw_page([long_name] * layout.images, layout, "a long title " * 40, "s")
     assert page.width <= 2200
     assert page.height <= 1500
 
 
 def test_the_last_page_is_no_longer_than_it_must_be():
     layout = sheet_layout([(90, 120)])
-    full, last = (draw_page([sheet_image()] * count, layout, "t", "s") for count in (layout.boxs, 1))
+    full, last = (draw_page([sheet_image()] * count, layout, "t", "s") for count in (layout.images, 1))
     assert last.width == full.width
     assert last.height < full.height
     assert last.getpixel((full.width - 30, last.height - 60)) == PAPER
