@@ -38,7 +38,7 @@ class Conformance:
             outputs = self.backend(sample.operator, sample.make() if TESTED[sample.operator].mutated else arguments)
             if first is None:
                 first = outputs
-                assert_conforms(sample, outputs, self.backend.rounds)
+                assert_conforms(sample, outputs, self.backend)
             else:
                 assert same_bits(first, outputs), "the bits depend on the way it runs"
 

@@ -73,7 +73,7 @@ SAMPLES = [
     sample("opcheck"),
     sample("opcheck", conserve=False, subpixel=True, roi=True, stride=2),
     *(
-        sample(kernels=kernels, subpixel=subpixel, conserve=conserve, roi=roi, stride=stride, truncate=3.0)
+        sample(people=(3, 0, 2, 1), kernels=kernels, subpixel=subpixel, conserve=conserve, roi=roi, stride=stride, truncate=3.0)
         for kernels, subpixel, conserve, roi, stride in itertools.product(
             (1, 2), (False, True), (False, True), (False, True), (1, 8)
         )
@@ -126,9 +126,9 @@ of_all_maps = (
     (r"offsets must not fall; got \(0, 30, 29, 30\)", lambda _: dict(offsets=torch.tensor([0, 30, 29, 30]))),
     (r"offsets must have shape \(B \+ 1,\); got \(0,\)", lambda _: dict(offsets=torch.tensor([]).long())),
     ("offsets must be on the device of points", lambda _: dict(offsets=torch.tensor([0, 30], device="meta"))),
-    (r"the map's \(height, width\) must be positive; got \(0, 26\)", lambda _: dict(height=0)),
-    (r"the map's \(height, width\) must .*", lambda _: dict(height=2**62, width=2**62)),
-    (r"the map's \(height, width\) must .*", lambda _: dict(height=-(2**62))),
+    (r"the image's \(height, width\) must be positive .*; got \(0, 26\)", lambda _: dict(height=0)),
+    (r"the image's \(height, width\) must be positive .*", lambda _: dict(height=2**62, width=2**62)),
+    (r"the image's \(height, width\) must be positive .*", lambda _: dict(height=-(2**62))),
     ("stride must be positive; got 0", lambda _: dict(stride=0)),
     ("truncate must be finite and not negative; got -1", lambda _: dict(truncate=-1.0)),
     ("truncate must be finite and not negative; got nan", lambda _: dict(truncate=NAN)),
@@ -200,10 +200,10 @@ GEODESIC_SAMPLES = [
     path("opcheck", roi=NOISE, channels=3, stride=2),
     path("opcheck", weight=0.0, conserve=False),
     *(
-        path(roi=NOISE, channels=channels, stride=stride, conserve=conserve, weight=weight)
+        path(people=(3, 0, 2, 1), roi=NOISE, channels=channels, stride=stride, conserve=conserve, weight=weight)
         for channels, stride, conserve, weight in itertools.product((0, 2), (1, 4), (False, True), (0.0, 0.7))
     ),
-    *(path(channels=1, weight=weight, gain=gain) for weight, gain in ((0.2, 4.0), (0.9, 20.0), (0.5, 0.0))),
+    *(path(people=(3, 1), channels=1, weight=weight, gain=gain) for weight, gain in ((0.2, 4.0), (0.9, 20.0), (0.5, 0.0))),
     *(
         path(people=(1,), points=((4.5, 6.5),), sigma=2.0, roi=WALL, conserve=conserve, weight=weight)
         for conserve, weight in itertools.product((False, True), (0.0, 0.3))
@@ -276,8 +276,8 @@ GEODESIC_NEIGHBORS = Tested(
     ],
     [
         refused("geodesic_neighbors", "neighbors must be positive; got 0", neighbors=0),
-        refused("geodesic_neighbors", "neighbors must .*", neighbors=2**62),
-        refused("geodesic_neighbors", r"the image's \(height, width\) must be positive; got \(19, 0\)", width=0),
+        Refusal("geodesic_neighbors", "new_empty", dict(neighbors=2**62)),  # more than memory has
+        refused("geodesic_neighbors", r"the image's \(height, width\) must be positive .*; got \(19, 0\)", width=0),
         refused("geodesic_neighbors", r"the image's \(height, width\) must .*", height=2**62, width=2**62, roi=None, image=None),
         refused("geodesic_neighbors", r"roi must have shape \(1, height, width\) = \(1, 19, 26\); got \(2, 19, 26\)", roi=NOISE[:2]),
         refused("geodesic_neighbors", "roi must have dtype Bool; got Float", roi=NOISE[:1].float()),
