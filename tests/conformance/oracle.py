@@ -17,7 +17,12 @@ from tests.conformance.tensors import BFLOAT, DOUBLE, FLOAT, HALF
 # Error of a computation in a dtype, relative to the size of its terms.
 COMPUTED = {DOUBLE: 2e-12, FLOAT: 4e-6}
 # And of rounding its result: half a unit in the last place, relative to the result; half the smallest number.
-ROUNDED = {DOUBLE: (0.0, 0.0), FLOAT: (2.0**-24, 2.0**-149), HALF: (2.0**-11, 2.0**-25), BFLOAT: (2.0**-8, 2.0**-134)}
+ROUNDED = {
+    DOUBLE: (0.0, 0.0),
+    FLOAT: (2.0**-24, 2.0**-149),
+    HALF: (2.0**-11, 2.0**-25),
+    BFLOAT: (2.0**-8, 2.0**-134),
+}
 
 
 def each_tensor(arguments: Arguments, change: Any) -> Arguments:
@@ -114,7 +119,9 @@ def assert_close(
     result, wanted = output.double(), wanted.double()
     assert torch.equal(result.isnan(), wanted.isnan()), f"{what}: NaN in other places"
     infinite = wanted.to(output.dtype).isinf()
-    assert torch.equal(result[infinite], wanted.to(output.dtype)[infinite].double()), f"{what}: other infinities"
+    assert torch.equal(result[infinite], wanted.to(output.dtype)[infinite].double()), (
+        f"{what}: other infinities"
+    )
     bound = (relative + rounding * 1.001) * wanted.abs() + absolute * magnitude + smallest
     worst = ((result - wanted).abs() / bound)[~infinite & ~wanted.isnan()].nan_to_num(nan=0.0)
     assert worst.numel() == 0 or worst.max() <= 1, f"{what}: error {worst.max():.3g} times the bound"

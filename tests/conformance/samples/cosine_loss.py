@@ -33,7 +33,14 @@ def call(
     student, teacher = LAYOUTS[layouts[0]](student), LAYOUTS[layouts[1]](teacher)
     if special == "expanded teacher":
         teacher = teacher[:1, :, :1].expand(shape)
-    return dict(student=student, teacher=teacher, eps=eps, scale=scale, with_gradient=with_gradient, per_pixel=per_pixel)
+    return dict(
+        student=student,
+        teacher=teacher,
+        eps=eps,
+        scale=scale,
+        with_gradient=with_gradient,
+        per_pixel=per_pixel,
+    )
 
 
 def every_half(dtype: torch.dtype) -> Arguments:

@@ -20,20 +20,26 @@ def call(
     if nan:
         student[-1, 1, 3] = float("nan")
     student, teacher = LAYOUTS[layout](student), LAYOUTS[layout](teacher)
-    return dict(student=student, teacher=teacher, channels=list(channels), adjacent=adjacent, precision=precision)
+    return dict(
+        student=student, teacher=teacher, channels=list(channels), adjacent=adjacent, precision=precision
+    )
 
 
 def backward(expanded=False, **options) -> Arguments:
     """A difference as the forward pass makes them: symmetric, 0 where no pair is compared."""
     forward = call(**options)
     student = forward["student"]
-    feature = torch.repeat_interleave(torch.arange(len(forward["channels"])), torch.tensor(forward["channels"], dtype=torch.long))
+    feature = torch.repeat_interleave(
+        torch.arange(len(forward["channels"])), torch.tensor(forward["channels"], dtype=torch.long)
+    )
     apart = (feature[:, None] - feature).abs()
     compared = apart == 1 if forward["adjacent"] else apart > 0
     half = normal(len(student), len(feature), len(feature), dtype=student.dtype, seed=3)
     difference = LAYOUTS[options.get("layout", "contiguous")](torch.where(compared, half + half.mT, 0))
-    grad = torch.tensor(-0.5, dtype=student.dtype).expand(len(student)) if expanded else torch.linspace(
-        0.5, -2, len(student), dtype=student.dtype
+    grad = (
+        torch.tensor(-0.5, dtype=student.dtype).expand(len(student))
+        if expanded
+        else torch.linspace(0.5, -2, len(student), dtype=student.dtype)
     )
     del forward["teacher"]
     return dict(grad=grad, student=forward.pop("student"), difference=difference, **forward)
@@ -53,7 +59,10 @@ def rounded_call(arguments: Arguments) -> Arguments:
     precision = arguments["precision"]
     operands = ("student", "teacher")
     if "difference" in arguments:  # which may lie beyond float16's range
-        precision, operands = precision.replace("float16", "tf32") if precision == "float16" else precision, ("student", "difference")
+        precision, operands = (
+            precision.replace("float16", "tf32") if precision == "float16" else precision,
+            ("student", "difference"),
+        )
     exact = {name: rounded(arguments[name], precision) for name in operands}
     return arguments | exact | {"precision": "float32"}
 
@@ -136,7 +145,9 @@ DENSE_FSP_BACKWARD = Tested(
         *(of_backward(message, **changed) for message, changed in of_both),
         of_backward(r"grad must have shape \(N,\) = \(2,\); got \(3,\)", grad=torch.ones(3)),
         of_backward(r"grad must have dtype Float; got Double", grad=torch.ones(2, dtype=DOUBLE)),
-        of_backward(r"difference must have shape .* = \(2, 15, 15\); got \(2, 15, 14\)", difference=A[..., :14]),
+        of_backward(
+            r"difference must have shape .* = \(2, 15, 15\); got \(2, 15, 14\)", difference=A[..., :14]
+        ),
         of_backward("difference must have dtype Float; got Double", difference=A[..., :15].double()),
         of_backward("difference must be on the device of student", difference=A[..., :15].to("meta")),
         of_backward("grad must be on the device of student", grad=torch.ones(2, device="meta")),

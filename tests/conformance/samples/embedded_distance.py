@@ -48,7 +48,9 @@ def backward(grad_pooled="normal", **options) -> Arguments:
     forward = call(**options)
     loss, pooled, argmax, statistics = OPERATORS["embedded_distance"].reference(**forward)
     relu, eps, kernel_h, kernel_w = (forward.pop(name) for name in ("relu", "eps", "kernel_h", "kernel_w"))
-    pooled = normal(*pooled.shape, dtype=pooled.dtype, seed=5) if kernel_h and grad_pooled == "normal" else None
+    pooled = (
+        normal(*pooled.shape, dtype=pooled.dtype, seed=5) if kernel_h and grad_pooled == "normal" else None
+    )
     if grad_pooled == "expanded":
         pooled = torch.tensor(0.5, dtype=loss.dtype).expand(argmax.shape)
     return dict(
@@ -113,7 +115,8 @@ OPTIONS: list[tuple[tuple[str, ...], dict]] = [
 SAMPLES = [
     Sample("embedded_distance", name_of(options), partial(call, **options), frozenset(tags))
     for tags, options in OPTIONS
-    if options.get("size") != (100, 520)  # what blocks of several tiles leave unfinished is of the backward pass
+    if options.get("size")
+    != (100, 520)  # what blocks of several tiles leave unfinished is of the backward pass
 ]
 BACKWARD_SAMPLES = [
     *(
@@ -183,12 +186,17 @@ EMBEDDED_BACKWARD = Tested(
         *(of_backward(message, **changed) for message, changed in of_both),
         of_backward(r"grad_loss must have the axes \(\); got shape \(1,\)", grad_loss=torch.ones(1)),
         of_backward("grad_loss must have dtype Float; got Double", grad_loss=torch.ones((), dtype=DOUBLE)),
-        of_backward(r"grad_pooled must have shape .* = \(2, 9, 3, 4\); got \(2, 9, 3, 3\)", grad_pooled=P[..., 1:]),
+        of_backward(
+            r"grad_pooled must have shape .* = \(2, 9, 3, 4\); got \(2, 9, 3, 3\)", grad_pooled=P[..., 1:]
+        ),
         of_backward("grad_pooled must have dtype Float; got Half", grad_pooled=P.half()),
         of_backward(r"grad_pooled must not be given with a kernel of \(0, 0\)", kernel_h=0, kernel_w=0),
         of_backward(r"argmax must have shape .*; got \(2, 9, 2, 4\)", argmax=P[:, :, 1:].byte()),
         of_backward("argmax must have dtype Byte; got Int", argmax=P.int()),
-        of_backward(r"statistics must have shape .* = \(2, 3, 6, 7\); got \(2, 2, 6, 7\)", statistics=STATISTICS[:, 1:]),
+        of_backward(
+            r"statistics must have shape .* = \(2, 3, 6, 7\); got \(2, 2, 6, 7\)",
+            statistics=STATISTICS[:, 1:],
+        ),
         of_backward("statistics must have dtype Float; got Double", statistics=STATISTICS.double()),
         *(
             of_backward(f"{name} must be on the device of student", **{name: value.to("meta")})
