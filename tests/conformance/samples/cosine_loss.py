@@ -56,20 +56,12 @@ def sample(*tags: str, **options) -> Sample:
     return Sample("cosine_loss", name_of(options), partial(call, **options), frozenset(tags))
 
 
-SHAPES = [  # no image, one pixel, a row, a column, primes, no pixel, no channel, many pixels, more channels than kept
-    (0, 3, 5, 4),
-    (1, 1, 1, 1),
-    (1, 3, 1, 7),
-    (2, 5, 11, 1),
-    (3, 7, 13, 5),
-    (2, 33, 3, 2),
-    (2, 5, 0, 3),
-    (1, 0, 2, 2),
-    (1, 16, 17, 19),
-    (1, 512, 3, 8),
-    (1, 1100, 3, 8),
-    (1, 2, 1, 530),
-]
+SHAPES = [
+    # no image, one pixel, a row, a column, primes, no pixel, no channel, many pixels, more channels than kept
+    (0, 3, 5, 4), (1, 1, 1, 1), (1, 3, 1, 7), (2, 5, 11, 1), (3, 7, 13, 5), (2, 33, 3, 2), (2, 5, 0, 3), (1,
+        0, 2, 2),
+    (1, 16, 17, 19), (1, 512, 3, 8), (1, 1100, 3, 8), (1, 2, 1, 530),
+]  # fmt: skip
 
 SAMPLES = [
     sample("opcheck"),
@@ -93,11 +85,8 @@ SAMPLES = [
         sample(shape=(2, 16, 4, 8), dtypes=(dtype, dtype), layouts=pair)
         for dtype in (FLOAT, BFLOAT)
         for pair in [
-            ("unaligned", "contiguous"),
-            ("contiguous", "unaligned"),
-            ("permuted", "every_second_column"),
-            ("unaligned_channels_last", "channels_last"),
-            ("channels_last", "unaligned_channels_last"),
+            ("unaligned", "contiguous"), ("contiguous", "unaligned"), ("permuted", "every_second_column"),
+            ("unaligned_channels_last", "channels_last"), ("channels_last", "unaligned_channels_last"),
         ]
     ),
     *(
@@ -120,7 +109,7 @@ SAMPLES = [
         for shape in [(2, 20, 70, 60), (1, 24, 301, 307)]  # gradients that fit in the caches, and not
         for layout, dtype, per_pixel in itertools.product(BOTH, (FLOAT, BFLOAT), (False, True))
     ),
-]
+]  # fmt: skip
 
 
 def magnitudes(arguments: Arguments) -> list[torch.Tensor | float]:
@@ -157,14 +146,9 @@ REFUSALS = [
 ]
 
 COSINE_LOSS = Tested(
-    "cosine_loss",
-    SAMPLES,
-    REFUSALS,
-    magnitudes,
-    images=("student", "teacher"),
-    differentiable=("student",),
+    "cosine_loss", SAMPLES, REFUSALS, magnitudes, images=("student", "teacher"), differentiable=("student",),
     fixed=("teacher",),
-)
+)  # fmt: skip
 
 
 # rescale_
