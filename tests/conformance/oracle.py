@@ -99,7 +99,7 @@ def largest(value: Tensor) -> float:
 
 
 def assert_kept(outputs: Outputs, promise: Outputs) -> None:
-    """Shapes, dtypes and strides are those of the fake. The stride of an axis of size 1, or of nothing, says nothing."""
+    """Shapes, dtypes and strides are those of the fake; the stride of an axis of size 1 says nothing."""
     for output, fake in zip(outputs, promise, strict=True):
         assert (output.shape, output.dtype) == (fake.shape, fake.dtype)
         if output.numel():

@@ -49,7 +49,8 @@ def test_dense_fsp_distance_by_hand():
     distance, difference = OPERATORS["dense_fsp_distance"].reference(student, teacher, *options)
     assert difference.tolist() == [[[0.0, 0.5, 1.0], [0.5, 0.0, -2.0], [1.0, -2.0, 0.0]]]
     assert distance.tolist() == [0.25 + 1.0 + 4.0]
-    # -(2/P) D S with P = 2. Row 1: -(0.5 (1, 1) + 1 (2, 2)); row 2: -(0.5 (1, 0) - 2 (2, 2)); row 3: -((1, 0) - 2 (1, 1)).
+    # -(2/P) D S with P = 2. Row 1: -(0.5 (1, 1) + 1 (2, 2)); row 2: -(0.5 (1, 0) - 2 (2, 2));
+    # row 3: -((1, 0) - 2 (1, 1)).
     backward = OPERATORS["dense_fsp_distance_backward"].reference
     result = backward(torch.ones(1), student, difference, *options)
     assert result.tolist() == [[[-2.5, -2.5], [3.5, 4.0], [1.0, 2.0]]]

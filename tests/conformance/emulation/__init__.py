@@ -158,7 +158,7 @@ class Builder:
         target = self.folder / f"{stem}-{key}{suffix}"
         if target.exists():
             return target
-        with open(target.with_suffix(".lock"), "w") as lock:
+        with target.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
             if not target.exists():
                 fresh = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}")

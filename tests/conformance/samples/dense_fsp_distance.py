@@ -13,7 +13,8 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 
 def call(
-    batch=2, channels=(5, 1, 9), positions=33, dtype=FLOAT, adjacent=False, precision="float32", layout="contiguous",
+    batch=2, channels=(5, 1, 9), positions=33, dtype=FLOAT, adjacent=False, precision="float32",
+        layout="contiguous",
     nan=False,
 ) -> Arguments:  # fmt: skip
     student, teacher = (normal(batch, sum(channels), positions, dtype=dtype, seed=seed) for seed in (1, 2))
@@ -75,16 +76,19 @@ OPTIONS: list[tuple[tuple[str, ...], dict]] = [
     *(
         ((), dict(channels=channels, positions=positions, adjacent=adjacent, dtype=dtype))
         for channels, positions in [
-            ((1, 1), 1), ((5,), 4), ((), 4), ((3, 70, 1, 129), 37), ((33, 17), 70), ((7, 70, 60), 16), ((1,) * 9, 8),
+            ((1, 1), 1), ((5,), 4), ((), 4), ((3, 70, 1, 129), 37), ((33, 17), 70), ((7, 70, 60), 16),
+                ((1,) * 9, 8),
         ]
         for adjacent, dtype in itertools.product((False, True), (FLOAT, DOUBLE))
     ),
     *(
         ((), dict(channels=channels, positions=positions, precision=precision, batch=batch))
         for precision in PRECISIONS
-        for channels, positions, batch in [((8, 72, 60), 20, 2), ((4, 1, 130), 17, 1), ((8, 4), 24, 3), ((2, 130), 5, 1)]
+        for channels, positions, batch in [((8, 72, 60), 20, 2), ((4, 1, 130), 17, 1), ((8, 4), 24, 3), ((2,
+            130), 5, 1)]
     ),
-    *(((), dict(channels=(16, 129, 1), positions=12, adjacent=True, precision=p, batch=1)) for p in PRECISIONS),
+    *(((), dict(channels=(16, 129, 1), positions=12, adjacent=True, precision=p,
+        batch=1)) for p in PRECISIONS),
     *(((), dict(batch=batch)) for batch in (0, 1, 3)),
     ((), dict(channels=(6, 10), positions=330, batch=1)),  # divided among blocks
     ((), dict(channels=(6, 10), positions=331, batch=1, precision="bfloat16")),
