@@ -1,4 +1,4 @@
-"""How wide a person's kernel is: the rules in use, from points, a perspective map, or walls.
+"""Sigma of each person's kernel: the rules in use, from points, a perspective map, or walls.
 
 A fixed sigma is a number and needs no function. Sigmas are in pixels; a point is [x, y] as in skt_ext.density, where
 these functions are public.
@@ -207,7 +207,7 @@ def head_and_body(
         head: Sigma of the head in metres.
         body: Sigmas of the body in metres, across and along.
         body_below: How far the middle of the body is below the head, in metres. The paper does not say; this is half
-            of the 1.75 m for which WorldExpo'10's maps were drawn.
+            of the 1.75 m for which WorldExpo'10's maps were made.
 
     Returns:
         points (P, 2, 2) and sigma (P, 2, 2), float64, on the CPU, for density_map(points, shape, sigma).

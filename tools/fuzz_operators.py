@@ -1,16 +1,16 @@
 """Call every operator and public function with random and with bad arguments, and compare with plain torch.
 
     python tools/fuzz_operators.py --calls 20000 --seed 1
-    python tools/fuzz_operators.py --seconds 600 --operator embedded_distance
+    python tools/fuzz_operators.py --seconds 600 --operator density_map
 
-Good arguments have random shapes, layouts, dtypes, options and numbers, NaN and infinity among them. Of their results
-are checked: values and gradients against the formula in float64, the same bits in a second call on another number of
-threads, shapes and strides against the fake kernel, an image alone against the image in its batch; and that forward-mode
-and second derivatives are right or raise. Bad arguments (half of the calls) must raise ValueError, TypeError or, in an
-operator, RuntimeError, with a message; they must not crash, hang, or take more memory than the arguments ask for.
+Good arguments have random shapes, layouts, dtypes, options and numbers, NaN and infinity among them. Checked are
+values and gradients against the formula in float64, the bits of a second call on another number of threads, shapes and
+strides against the fake kernel, an image alone against the same image in its batch; and that forward-mode and second
+derivatives are right or raise. Bad arguments (half of the calls) must raise ValueError, TypeError or, in an operator,
+RuntimeError, with a message; they must not crash, hang, or take more memory than the arguments ask for.
 
-The calls run in a worker process, which is replaced when it dies or hangs. Each finding is printed with the command that
-repeats it. Exits with 1 if there are any.
+The calls run in a worker process, which is replaced when it dies or hangs. Each finding is printed with the command
+that repeats it. Exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import shlex
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -87,10 +88,13 @@ def work(arguments: argparse.Namespace) -> None:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (used + EXTRA_MEMORY, resource.RLIM_INFINITY))
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     index = arguments.call
     while True:
         for call in make_call(index, arguments.seed, arguments.operator, arguments.device):
             print(json.dumps(asdict(call)), flush=True)
+        if "CUDA error" in call.finding:
+            return  # nothing works in this process from now on
         index += 1
 
 
@@ -138,6 +142,9 @@ def fuzz(arguments: argparse.Namespace) -> tuple[int, list[Call]]:
         call = worker.report()
         if call is None:
             how = worker.end()
+            if begun is None and worker.process.returncode == 0:
+                worker = Worker(index, arguments)
+                continue
             if begun is None:
                 raise SystemExit(f"a worker did not start: {how}")
             findings.append(replace(begun, finding=how))
@@ -167,7 +174,9 @@ def _print(call: Call, arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--calls", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, help="stop after so long")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other calls")
@@ -178,6 +187,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
+        return
     if arguments.call is not None:
         *_, call = make_call(arguments.call, arguments.seed, arguments.operator, arguments.device)
         print(f"{call.subject}\n    {call.arguments}\n    {call.finding or 'nothing found'}")

@@ -2,9 +2,9 @@
 
     python tools/prove_on_gpu.py --output proof
 
-Takes at most eight minutes, needs no network, installs nothing and changes nothing outside the output folder. Needed are
-torch with CUDA, nvcc, cmake and a C++ compiler; what else is missing (ninja, triton, pytest, compute-sanitizer) costs the
-stages that need it, and the page says so. Send back report.md and report.json.
+Takes at most eight minutes, needs no network, installs nothing and changes nothing outside the output folder. Needed
+are torch with CUDA, nvcc, cmake and a C++ compiler; what else is missing (ninja, triton, pytest, compute-sanitizer)
+costs the stages that need it, and the page says so. Send back report.md and report.json.
 
 Each stage runs in a process of its own and has a limit of time; one that fails is written down and the next goes on.
 Exits with 1 if any stage failed. Without a GPU, `--device cpu --quick` rehearses all of it.
@@ -102,7 +102,9 @@ def machine(arguments: argparse.Namespace) -> str:
             "multiprocessors": properties.multi_processor_count,
             "memory": f"{properties.total_memory / 2**30:.0f} GiB",
             "driver, clocks, power limit": _output(
-                "nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,clocks.max.mem,power.limit", "--format=csv,noheader"
+                "nvidia-smi",
+                "--query-gpu=driver_version,clocks.max.sm,clocks.max.mem,power.limit",
+                "--format=csv,noheader",
             ),
         }
     found |= {
@@ -126,7 +128,9 @@ def build(arguments: argparse.Namespace) -> str:
     copy.mkdir(parents=True)
     for name in COPIED:
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name, **({"ignore": IGNORED} if source.is_dir() else {}))
+        (shutil.copytree if source.is_dir() else shutil.copy)(
+            source, copy / name, **({"ignore": IGNORED} if source.is_dir() else {})
+        )
     library = copy / "skt_ext" / "_C.so"
     if arguments.library is not None:
         shutil.copy(arguments.library, library)
@@ -144,7 +148,9 @@ def build(arguments: argparse.Namespace) -> str:
     generator = ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={program('ninja')}"] if program("ninja") else []
     configure = [cmake, "-S", str(copy), "-B", str(folder), f"-DSKT_PYTHON={sys.executable}", *generator]
     subprocess.run([*configure, f"-DSKT_CUDA={'ON' if on_cuda else 'OFF'}"], check=True, env=surroundings)
-    subprocess.run([cmake, "--build", str(folder), "--parallel", str(os.cpu_count() or 2)], check=True, env=surroundings)
+    subprocess.run(
+        [cmake, "--build", str(folder), "--parallel", str(os.cpu_count() or 2)], check=True, env=surroundings
+    )
     shutil.copy(folder / "_C.so", library)
     return f"{library.stat().st_size / 1e6:.1f} MB" + (f" for sm_{major}{minor}" if on_cuda else "")
 
@@ -152,15 +158,17 @@ def build(arguments: argparse.Namespace) -> str:
 def suite(arguments: argparse.Namespace) -> str:
     """The conformance suite on the device, and the tests that only a device has."""
     on_cuda = arguments.device == "cuda"
-    chosen = ["tests/conformance/test_cuda.py", "tests/gpu"] if on_cuda else ["tests/conformance/test_native.py"]
+    chosen = (
+        ["tests/conformance/test_cuda.py", "tests/gpu"] if on_cuda else ["tests/conformance/test_native.py"]
+    )
     if arguments.quick:
-        chosen += ["-k", "cosine_loss"]
+        chosen += ["-k", "rescale_"]
     return _pytest(arguments, chosen)
 
 
 def triton(arguments: argparse.Namespace) -> str:
-    """The Triton kernels, compiled for the device, on random crowds against the reference."""
-    return _fuzz(arguments, "--operator", "_triton", "--calls", "200", "--seconds", "40")
+    """The operators that are Triton's on CUDA, on random crowds against the reference."""
+    return _fuzz(arguments, "--operator", "_splat", "--calls", "200", "--seconds", "40")
 
 
 def fuzz(arguments: argparse.Namespace) -> str:
@@ -174,7 +182,11 @@ def kernels(arguments: argparse.Namespace) -> str:
     machine_found = json.loads(part(arguments, "machine", "json").read_text())
     rows = _rows(arguments, lambda setting, on_row: kernel_rows(setting, machine_found["limits"], on_row))
     shares = [row["share_of_limit"] for row in rows if row.get("share_of_limit")]
-    return f"{len(rows)} rows, {min(shares):.0%} to {max(shares):.0%} of the limit" if shares else f"{len(rows)} rows"
+    return (
+        f"{len(rows)} rows, {min(shares):.0%} to {max(shares):.0%} of the limit"
+        if shares
+        else f"{len(rows)} rows"
+    )
 
 
 def paper(arguments: argparse.Namespace) -> str:
@@ -222,7 +234,9 @@ def calls(arguments: argparse.Namespace) -> str:
     return f"{len(operators.SUBJECTS)} operators"
 
 
-def _rows(arguments: argparse.Namespace, measure: Callable[[Any, Callable[[dict[str, Any]], None]], None]) -> list[dict[str, Any]]:
+def _rows(
+    arguments: argparse.Namespace, measure: Callable[[Any, Callable[[dict[str, Any]], None]], None]
+) -> list[dict[str, Any]]:
     """The rows of a measurement, saved one by one; raises if one of them has an error."""
     setting = setting_of(arguments)
     rows: list[dict[str, Any]] = []
@@ -242,10 +256,22 @@ def _pytest(arguments: argparse.Namespace, chosen: list[str]) -> str:
     from xml.etree import ElementTree
 
     report = part(arguments, arguments.stage, "xml")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", f"--junitxml={report}", *chosen]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--tb=short",
+        f"--junitxml={report}",
+        *chosen,
+    ]
     # Options of plugins that are not here are no reason not to test.
     plugins = [] if importlib.util.find_spec("pytest_timeout") else ["-o", "timeout="]
     code = subprocess.run([*command, *plugins], cwd=arguments.output / "tree", check=False).returncode
+    if not report.exists():
+        raise SystemExit(f"pytest ended with {code}, without a report")
     counts = ElementTree.parse(report).getroot().find("testsuite")
     assert counts is not None
     failed = int(counts.get("failures", 0)) + int(counts.get("errors", 0))
@@ -258,7 +284,13 @@ def _pytest(arguments: argparse.Namespace, chosen: list[str]) -> str:
 
 
 def _fuzz(arguments: argparse.Namespace, *options: str) -> str:
-    command = [sys.executable, str(Path(__file__).parent / "fuzz_operators.py"), "--device", arguments.device, *options]
+    command = [
+        sys.executable,
+        str(Path(__file__).parent / "fuzz_operators.py"),
+        "--device",
+        arguments.device,
+        *options,
+    ]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     print(answer.stdout)
     last = answer.stdout.strip().splitlines()[-1]
@@ -268,11 +300,24 @@ def _fuzz(arguments: argparse.Namespace, *options: str) -> str:
 
 
 def _sanitized(arguments: argparse.Namespace, tool: str) -> str:
-    checked = [sys.executable, __file__, "--stage", "calls", "--device", arguments.device, "--output", str(arguments.output)]
+    checked = [
+        sys.executable,
+        __file__,
+        "--stage",
+        "calls",
+        "--device",
+        arguments.device,
+        "--output",
+        str(arguments.output),
+    ]
     command = [str(program("compute-sanitizer")), "--tool", tool, "--error-exitcode", "9", *checked]
     # Each tensor in memory of its own: what lies beyond its end is nobody's.
     answer = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=False, env=os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
     )
     print(answer.stdout)
     summary = [line for line in answer.stdout.splitlines() if "SUMMARY" in line]
@@ -324,20 +369,28 @@ def run_stage(stage: Stage, arguments: argparse.Namespace, seconds: float) -> di
     if row["reason"]:
         return row
     tree = arguments.output / "tree"
-    script = tree / "tools" / Path(__file__).name if tree.exists() and stage.name != "build" else Path(__file__)
+    script = (
+        tree / "tools" / Path(__file__).name if tree.exists() and stage.name != "build" else Path(__file__)
+    )
     command = [sys.executable, str(script), "--stage", stage.name, *_options(arguments)]
     surroundings = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(tree), str(tree / "python")]), "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1", "TORCHINDUCTOR_CACHE_DIR": str(arguments.output / "cache" / "inductor"),
         "TRITON_CACHE_DIR": str(arguments.output / "cache" / "triton"),
     }  # fmt: skip
+    surroundings["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # deterministic products, for the fuzzer
     if arguments.quick:
         surroundings["OMP_NUM_THREADS"] = "1"
     log = part(arguments, stage.name, "log")
     start = time.monotonic()
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=surroundings, cwd=arguments.output, start_new_session=True
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=surroundings,
+            cwd=arguments.output,
+            start_new_session=True,
         )
         try:
             code: int | None = process.wait(min(stage.seconds, seconds))
@@ -373,7 +426,7 @@ def prove(arguments: argparse.Namespace) -> bool:
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
         "device": arguments.device, "quick": arguments.quick, "passed": False, "seconds": 0.0, "stages": [],
     }  # fmt: skip
-    for stage in STAGES:
+    for stage in (stage for stage in STAGES if stage.name in (arguments.stages or stage.name)):
         left = arguments.minutes * 60 - (time.monotonic() - start)
         print(f"{stage.name}: {stage.title} ...", end=" ", flush=True)
         row = run_stage(stage, arguments, left)
@@ -381,20 +434,30 @@ def prove(arguments: argparse.Namespace) -> bool:
         report["stages"].append(row)
         report["seconds"] = time.monotonic() - start
         # Written after each stage: whoever stops the command has what there is.
-        report["passed"] = all(row["status"] != "failed" for row in report["stages"]) and len(report["stages"]) == len(STAGES)
+        report["passed"] = all(row["status"] != "failed" for row in report["stages"])
         (arguments.output / "report.json").write_text(json.dumps(report, indent=1))
         (arguments.output / "report.md").write_text(page(report))
-    print(f"{arguments.output / 'report.md'} and report.json: {'everything passed' if report['passed'] else 'something failed'}")
+    verdict = "everything passed" if report["passed"] else "something failed"
+    print(f"{arguments.output / 'report.md'} and report.json: {verdict}")
     return bool(report["passed"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="folder for the page, the report and the build")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu rehearses (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the page, the report and the build"
+    )
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="cpu rehearses (default: %(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds, for a rehearsal")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="in all (default: %(default)s)")
     parser.add_argument("--library", type=Path, help="take this compiled library instead of building one")
+    parser.add_argument(
+        "--stages", nargs="+", choices=[s.name for s in STAGES], help="only these (default: all)"
+    )
     parser.add_argument("--stage", choices=[stage.name for stage in STAGES], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.output = arguments.output.resolve()

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 from torch import Tensor
@@ -34,11 +35,15 @@ class Operator:
     def name(self) -> str:
         return self.schema.partition("(")[0]
 
+    @cached_property
+    def _positions_of_fixed(self) -> list[tuple[int, str]]:
+        names = list(inspect.signature(self.reference).parameters)
+        return [(names.index(name), name) for name in self.fixed]
+
     def setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         """Refuse a gradient for the fixed arguments, then save what the others need."""
-        names = list(inspect.signature(self.reference).parameters)
-        for name in self.fixed:
-            if ctx.needs_input_grad[names.index(name)]:
+        for position, name in self._positions_of_fixed:
+            if ctx.needs_input_grad[position]:
                 raise RuntimeError(
                     f"{name} requires a gradient, which skt_ext does not compute: pass {name}.detach()"
                 )

@@ -105,12 +105,14 @@ def gradient(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, Non
         grad = grad + ctx.to_student.sum()
     traced = type(made) is not Tensor  # by torch.compile, which puts its own storage to use
     kept = torch.is_grad_enabled() or traced or torch._C._autograd._get_current_graph_task_keep_graph()
-    if ctx.per_pixel:
-        made = made * (grad / ctx.scale)[:, None]
-    elif kept:
-        made = made * (grad / ctx.scale)
-    else:  # autograd is about to drop it
+    if ctx.per_pixel and not traced and grad.numel() > 0 and not any(grad.stride()):
+        grad = grad[0, 0, 0]  # the same for all pixels: their sum was what was wanted
+    per_pixel = grad.ndim > 0
+    if not (kept or per_pixel):  # autograd is about to drop it
         torch.ops.skt_ext.rescale_(made, grad, ctx.scale)
+    else:
+        factor = (grad[:, None] if per_pixel else grad) / ctx.scale  # (N, 1, H, W) or ()
+        made = made * factor if kept else made.mul_(factor)
     return made.to(ctx.dtype), *fixed
 
 
@@ -122,7 +124,7 @@ class _NoSecondDerivative(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, student: Tensor) -> Tensor:
-        return student.new_empty((0,), dtype=accumulation_dtype(student))
+        return student.new_empty(0)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Density maps of truncated Gaussians: D = sum over people and their kernels of exp(-|x - p|^2 / (2 sigma^2)) / Z."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ def _add_person(
     subpixel: bool,
     roi: Tensor | None,
 ) -> None:
-    """Adds the kernels around middles (K, 2), of widths sigma (K, 2), to density (H, W)."""
+    """Add the kernels around middles (K, 2), of sigma (K, 2), to density (H, W)."""
     windows = []
     for (x, y), (sigma_x, sigma_y) in zip(middles.tolist(), sigma.tolist(), strict=True):
         rows, row_weights = _profile(y, sigma_y, truncate, subpixel, density.shape[0])
@@ -95,21 +96,8 @@ def sum_blocks(maps: Tensor, stride: int) -> Tensor:
 
 
 def fake(
-    points: Tensor,
-    sigma: Tensor,
-    offsets: Tensor,
-    height: int,
-    width: int,
-    stride: int,
-    truncate: float,
-    conserve: bool,
-    subpixel: bool,
-    roi: Tensor | None,
+    points: Tensor, sigma: Tensor, offsets: Tensor, height: int, width: int, stride: int, *options: Any
 ) -> Tensor:
-    return empty_maps(points, offsets, height, width, stride)
-
-
-def empty_maps(points: Tensor, offsets: Tensor, height: int, width: int, stride: int) -> Tensor:
     cells = (offsets.shape[0] - 1, -(-height // stride), -(-width // stride))
     return points.new_empty(cells, dtype=torch.float32)
 

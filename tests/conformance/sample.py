@@ -12,7 +12,7 @@ Arguments = dict[str, Any]  # an operator's arguments by name, in the order of i
 Outputs = tuple[Tensor, ...]  # flat: a list of tensors is as many outputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sample:
     """A call that must give what the reference gives in float64.
 
@@ -32,7 +32,7 @@ class Sample:
         return f"{self.operator}-{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Refusal:
     """A call that must raise: the arguments of the operator's first sample, some of them changed."""
 
@@ -44,7 +44,7 @@ class Refusal:
         return f"{self.operator}-{self.message[:60]}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tested:
     """An operator, and what holds for all calls of it."""
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from skt_ext import _library, density
 from skt_ext.density import density_map, geometry_adaptive_sigma
+from tests.density.random_crowds import region
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 BACKENDS = ["auto", "reference", *(["native"] if _library.load() is None else [])]
@@ -212,6 +214,51 @@ def test_mass_is_conserved_for_any_crowd(people, height, width, seed, sigma):
     assert result.sum(dtype=torch.float64).item() == pytest.approx(people, rel=1e-5, abs=1e-6)
 
 
+@on_every_device
+@with_every_backend
+@pytest.mark.parametrize("sigma", [5e-324, 1e-200, 1e-6, 1e-3])
+@pytest.mark.parametrize("truncate", [1e-300, 4.0, 4000.0])
+def test_a_kernel_narrower_than_a_pixel_is_one_pixel(backend, sigma, truncate, device):
+    points = crowd(30, 9, 12).to(device)
+    options = {"truncate": truncate, "backend": backend}
+    for subpixel in (False, True):
+        result = density_map(points, (9, 12), sigma, subpixel=subpixel, **options)
+        torch.testing.assert_close(result, density_map(points, (9, 12), 0.01, backend="reference"))
+
+
+@pytest.mark.parametrize("stride", [13, 2**31, 2**63 - 1, 10**30])
+@pytest.mark.parametrize(
+    "options", [{}, {"roi": region(9, 12), "geodesic_weight": 0.0}], ids=["plain", "geodesic"]
+)
+def test_a_cell_larger_than_the_map_holds_all_of_it(stride, options):
+    whole = density_map(crowd(5, 9, 12), (9, 12), 2.0, **options).sum()
+    cell = density_map(crowd(5, 9, 12), (9, 12), 2.0, stride=stride, **options)
+    assert cell.shape == (1, 1)
+    torch.testing.assert_close(cell.sum(), whole)
+
+
+def test_views_and_numbers_of_numpy():
+    points = crowd(4, 9, 12)
+    shape, stride = (np.int64(9), np.int32(12)), np.uint8(2)
+    backwards = points.numpy()[::-1]
+    assert torch.equal(
+        density_map(backwards, shape, np.ones(4)[::-1], stride=stride),
+        density_map(backwards.copy(), (9, 12), 1.0, stride=2),
+    )
+    # Of one column numpy says that it is contiguous, whatever its step.
+    image, roi = np.random.default_rng(0).random((3, 9, 2)), np.array([[True, False]] * 9)
+    options = {"geodesic_weight": 0.5, "image": image[:, :, ::-2], "roi": roi[:, -2::-2]}
+    copies = {**options, "image": image[:, :, ::-2].copy(), "roi": roi[:, -2::-2].copy()}
+    column = points[points[:, 0] < 1]
+    assert torch.equal(
+        density_map(column, (9, 1), 1.0, **options), density_map(column, (9, 1), 1.0, **copies)
+    )
+    image.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        density_map(points, (9, 2), 1.0, image=image, geodesic_weight=0.5)
+
+
 def test_native_backend_is_refused_where_there_is_none(monkeypatch):
     monkeypatch.setitem(_library.BACKENDS, "density_splat", {"cpu": "reference", "cuda": "reference"})
     monkeypatch.setattr(_library, "load", lambda: "SKT_EXT_NO_NATIVE is set")
@@ -246,6 +293,21 @@ ONE = torch.zeros(1, 2)
         (lambda: density_map(ONE, (2, 0), 1.0), ValueError, "shape[1] must be at least 1, got 0"),
         (lambda: density_map(ONE, (2.0, 2), 1.0), TypeError, "shape[0] must be a whole number, got float"),
         (lambda: density_map(ONE, (2, 2), 0.0), ValueError, "sigma must be finite and above 0, got 0.0"),
+        (
+            lambda: density_map(ONE, (2**31, 2**31), 1.0),
+            ValueError,
+            "shape must be (H, W) with fewer than 2^48 pixels, got 2147483648 x 2147483648",
+        ),
+        (
+            lambda: density_map(ONE, (2, 2), 1.0, geodesic_weight=0.5, geodesic_gain=1e300),
+            ValueError,
+            "geodesic_gain * geodesic_weight / (1 - geodesic_weight) must be at most 1e+30, got 1e+300",
+        ),
+        (
+            lambda: torch.func.jvp(lambda points: density_map(points, (2, 2), 1.0), (ONE,), (ONE,)),
+            NotImplementedError,
+            "skt_ext::density_splat has no forward-mode derivative (torch.func.jvp)",
+        ),
         (
             lambda: density_map(ONE, (2, 2), "wide"),
             TypeError,

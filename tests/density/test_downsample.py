@@ -33,6 +33,12 @@ def test_degenerate_sizes(shape):
     assert result.sum() == torch.ones(shape).sum()
 
 
+@pytest.mark.parametrize("factor", [7, 1000, 2**31, 2**63 - 1, 10**30])
+def test_a_block_larger_than_the_map_holds_all_of_it_and_takes_no_memory(factor):
+    density = torch.rand(2, 5, 7, dtype=torch.float64)
+    torch.testing.assert_close(downsample_density(density, factor), density.sum((1, 2), keepdim=True))
+
+
 def test_factor_one_changes_nothing():
     density = torch.rand(5, 7)
     assert torch.equal(downsample_density(density, 1), density)

@@ -213,6 +213,8 @@ def test_the_operator_equals_the_reference(people, height, width, seed, weight):
     ):
         arguments = (positions, 3, height, width, roi, image, weight, 5.0)
         distances = torch.ops.skt_ext.geodesic_neighbors(*arguments)
-        torch.testing.assert_close(distances, OPERATORS["geodesic_neighbors"].reference(*arguments), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            distances, OPERATORS["geodesic_neighbors"].reference(*arguments), rtol=1e-5, atol=1e-5
+        )
         if people > 3:
             assert distances[2].eq(math.inf).all()

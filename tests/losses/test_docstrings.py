@@ -1,4 +1,4 @@
-"""Every public function carries an example, and every example runs."""
+"""Every public function says what it takes, gives and raises, and carries an example that runs."""
 
 import doctest
 import inspect
@@ -6,18 +6,28 @@ import inspect
 import pytest
 
 import skt_ext
-from skt_ext import density, losses
+from skt_ext import _library, _transfer, density, losses, sigma
+
+PUBLIC = {
+    **{name: getattr(losses, name) for name in losses.__all__ if name != "TransferLoss"},
+    **{name: getattr(density, name) for name in density.__all__},
+    "build_info": skt_ext.build_info,
+}
 
 
-@pytest.mark.parametrize("module", [losses, density, skt_ext._library], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [losses, _transfer, density, sigma, _library], ids=lambda m: m.__name__)
 def test_examples(module):
     results = doctest.testmod(module)
     assert results.attempted > 0
     assert results.failed == 0
 
 
-@pytest.mark.parametrize("module", [losses, density], ids=lambda module: module.__name__)
-def test_every_public_name_has_an_example(module):
-    for name in module.__all__:
-        if name != "TransferLoss":
-            assert ">>>" in inspect.getdoc(getattr(module, name)), name
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_section(name):
+    text = inspect.getdoc(PUBLIC[name])
+    assert "\nExample:\n    >>>" in text
+    parameters = inspect.signature(PUBLIC[name]).parameters
+    for parameter in parameters:
+        assert f"\n    {parameter}: " in text, parameter
+    assert ("\nArgs:\n" in text) == ("\nRaises:\n" in text) == bool(parameters)
+    assert "\nReturns:\n" in text or inspect.isclass(PUBLIC[name])

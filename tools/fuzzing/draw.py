@@ -24,7 +24,8 @@ class Draw:
         self.device = device
         # Most calls have ordinary numbers; the others share one peculiarity, which their tensors may have.
         self.numbers = self.one_of(
-            ["normal"] * 6 + ["relu", "ties", "small", "large", "denormal", "constant", "nan", "infinite"]
+            ["normal"] * 6
+            + ["relu", "ties", "small", "large", "denormal", "nearly constant", "nan", "infinite"]
         )
 
     def one_of(self, choices: Sequence[Choice]) -> Choice:
@@ -54,7 +55,9 @@ class Draw:
     def dtype(self) -> torch.dtype:
         return self.one_of(DTYPES)
 
-    def tensor(self, shape: Sequence[int], dtype: torch.dtype | None = None, layout: str | None = None) -> Tensor:
+    def tensor(
+        self, shape: Sequence[int], dtype: torch.dtype | None = None, layout: str | None = None
+    ) -> Tensor:
         values = self._values(tuple(shape)).to(dtype or self.dtype())
         return self.laid_out(values.to(self.device), layout)
 
@@ -68,8 +71,8 @@ class Draw:
             return values.round()
         if numbers in ("small", "large", "denormal"):
             return values * {"small": 1e-4, "large": 1e4, "denormal": 1e-39}[numbers]
-        if numbers == "constant":
-            return values.new_full(shape, self.between(-2, 2))
+        if numbers == "nearly constant":
+            return self.between(-2, 2) + 1e-3 * values
         if numbers in ("nan", "infinite") and values.numel() > 0:
             strange = {"nan": [float("nan")], "infinite": [float("inf"), -float("inf")]}[numbers]
             for _ in range(self.size(3)):

@@ -30,7 +30,9 @@ def cosine_loss(draw: Draw) -> Arguments:
 def rescale_(draw: Draw) -> Arguments:
     dtype = draw.dtype()
     shape = draw.feature_shape() if draw.chance(0.8) else [draw.size(100) for _ in range(draw.size(3))]
-    layout = draw.one_of(["contiguous", "offset", "channels_last"] if len(shape) == 4 else ["contiguous", "offset"])
+    layout = draw.one_of(
+        ["contiguous", "offset", "channels_last"] if len(shape) == 4 else ["contiguous", "offset"]
+    )
     return {
         "gradient": draw.tensor(shape, dtype, layout),
         "grad": draw.tensor((), draw.dtype()),
@@ -69,8 +71,11 @@ def pool_and_pack(draw: Draw) -> Arguments:
 def pool_and_pack_backward(draw: Draw) -> Arguments:
     forward = pool_and_pack(draw) | {"with_argmax": True}
     packed, argmax, inverse_deviation = reference_of("pool_and_pack")(**forward)
-    if draw.chance(0.2):  # what no forward pass makes must not lead outside the features
-        argmax = torch.randint(0, 256, argmax.shape, generator=draw.generator, dtype=torch.uint8).to(draw.device)
+    if draw.chance(0.2):  # offsets that no forward pass makes, out of the feature where a window sticks out
+        sizes = [feature.shape[1] for feature in forward["features"]]
+        parts = zip(forward["kernels"][::2], forward["kernels"][1::2], argmax.split(sizes, 1), strict=True)
+        offsets = [torch.randint(0, h * w, part.shape, generator=draw.generator) for h, w, part in parts]
+        argmax = torch.cat(offsets, 1).to(draw.device, torch.uint8)
     return {
         "grad": draw.tensor(packed.shape, packed.dtype),
         "packed": packed,
@@ -214,7 +219,15 @@ def rescaled_by_reference(gradient: Tensor, grad: Tensor, scale: float) -> Tenso
 def _subject(draw: Any) -> Subject:
     name: str = draw.__name__
     function, truth = getattr(torch.ops.skt_ext, name), reference_of(name)
-    return Subject(f"torch.ops.skt_ext.{name}", function, truth, draw, single=draw is geodesic_neighbors)
+    products = draw in (dense_fsp_distance, dense_fsp_distance_backward)
+    return Subject(
+        f"torch.ops.skt_ext.{name}",
+        function,
+        truth,
+        draw,
+        any_threads=not products,
+        single=draw is geodesic_neighbors,
+    )
 
 
 SUBJECTS = [

@@ -22,7 +22,11 @@ REDUCTIONS = ["sum", "batchmean", "none"]
 
 def pattern(draw: Draw) -> Arguments:
     shape = draw.feature_shape()
-    return {"student": draw.tensor(shape), "teacher": draw.tensor(shape), "reduction": draw.one_of(REDUCTIONS)}
+    return {
+        "student": draw.tensor(shape),
+        "teacher": draw.tensor(shape),
+        "reduction": draw.one_of(REDUCTIONS),
+    }
 
 
 def cosine_transfer_loss(draw: Draw) -> Arguments:
@@ -74,7 +78,9 @@ def dense_fsp_loss(draw: Draw) -> Arguments:
     }
 
 
-def dense_fsp_formula(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor], **options: Any) -> Tensor:
+def dense_fsp_formula(
+    student_features: Sequence[Tensor], teacher_features: Sequence[Tensor], **options: Any
+) -> Tensor:
     if isinstance(options["size"], int):
         options["size"] = (options["size"],) * 2
     return reference.dense_fsp_loss(student_features, teacher_features, **options)
@@ -193,7 +199,9 @@ def some_sigma(draw: Draw, people: int, kernels: int) -> Any:
     low, high = draw.one_of([(0.3, 5.0), (0.3, 5.0), (1e-8, 0.3), (1.0, 60.0)])
     if draw.chance(0.3):
         return draw.between(low, high)
-    shape = draw.one_of([(people,), (people, 2)] if kernels == 1 else [(people, kernels), (people, kernels, 2)])
+    shape = draw.one_of(
+        [(people,), (people, 2)] if kernels == 1 else [(people, kernels), (people, kernels, 2)]
+    )
     sigma = low + (high - low) * torch.rand(shape, generator=draw.generator, dtype=torch.float64)
     return draw.as_array(draw.laid_out(sigma.to(draw.one_of([torch.float64, torch.float32])).to(draw.device)))
 
@@ -372,7 +380,18 @@ def _by_reference(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _loss(draw: Callable[[Draw], Arguments], formula: Callable[..., Any], *student: str) -> Subject:
     function = getattr(losses, draw.__name__)
     single = draw is density_map_loss  # a term whose tensors are float32 is, whatever the other's are
-    return Subject(f"losses.{draw.__name__}", function, formula, draw, True, student, "about", single=single)
+    products = draw in (fsp_matrix, dense_fsp_loss)
+    return Subject(
+        f"losses.{draw.__name__}",
+        function,
+        formula,
+        draw,
+        public=True,
+        student=student,
+        per_image="about",
+        any_threads=not products,
+        single=single,
+    )
 
 
 def l2_transfer_loss(draw: Draw) -> Arguments:
@@ -398,6 +417,7 @@ SUBJECTS = [
         structured_knowledge_transfer,
         True,
         ("student_features", "student_map", "parameters"),
+        any_threads=False,
         single=True,  # a term whose tensors are float32 is, whatever the others are
     ),
     _density(density_map, _by_reference(density.density_map)),

@@ -42,7 +42,9 @@ def kernel_rows(setting: Setting, limits: dict[str, Any], on_row: Callable[[dict
             except Exception as error:
                 on_row(found | {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"})
                 continue
-            least = max(row.least_bytes / limits["bandwidth"], row.multiply_adds / limits["products"][product])
+            least = max(
+                row.least_bytes / limits["bandwidth"], row.multiply_adds / limits["products"][product]
+            )
             on_row(
                 found
                 | {
@@ -93,7 +95,10 @@ def _rows(setting: Setting, dtype: torch.dtype) -> list[Row]:
     _, difference = ops.dense_fsp_distance(packed, other, channels, False, precision)
     ones = torch.ones(1, device=setting.device)
     scaled = [s.clone() for s in student]
-    works = {name: sum((work(m) for m in maps), roofline.Work(0, 0, 0)) for name, work in roofline.OF_EACH_FEATURE.items()}
+    works = {
+        name: sum((work(m) for m in maps), roofline.Work(0, 0, 0))
+        for name, work in roofline.OF_EACH_FEATURE.items()
+    }
 
     def row(name: str, call: Callable[[], object], work: roofline.Work) -> Row:
         return Row(name, call, work.least_bytes, work.operations // 2)
@@ -103,9 +108,9 @@ def _rows(setting: Setting, dtype: torch.dtype) -> list[Row]:
         row("cosine_loss", lambda: [ops.cosine_loss(student[i], teacher[i], EPS, 1.0, True, False) for i in every],
             works["cosine_loss"]),
         row("rescale_", lambda: [ops.rescale_(s, factor, 2.1) for s in scaled], works["rescale_"]),
-        row("embedded_distance", lambda: [embed(i) for i in every], works["embedded_distance"]),
+        row("embedded_distance", lambda: [embed(i) for i in every], works["embedding"]),
         row("embedded_distance_backward", lambda: [embed_backward(i) for i in every],
-            works["embedded_distance_backward"]),
+            works["embedding_backward"]),
         row("pool_and_pack", lambda: ops.pool_and_pack(teacher, kernels, True, False), works["pool_and_pack"]),
         row("pool_and_pack_backward",
             lambda: ops.pool_and_pack_backward(gradient, packed, argmax, inverse, student, kernels),
@@ -132,10 +137,17 @@ def _density_rows(setting: Setting) -> list[Row]:
     flat = points[:, None].contiguous(), sigma[:, None, None].expand(PEOPLE, 1, 2).contiguous()
     ops = torch.ops.skt_ext
     return [
-        Row("density_splat", lambda: ops.density_splat(*flat, offsets, height, width, 1, 4.0, True, False, None), 0, 0),
+        Row(
+            "density_splat",
+            lambda: ops.density_splat(*flat, offsets, height, width, 1, 4.0, True, False, None),
+            0,
+            0,
+        ),
         Row(
             "geodesic_splat",
-            lambda: ops.geodesic_splat(points, sigma, offsets, height, width, 1, 4.0, True, roi, None, 0.0, 10.0),
+            lambda: ops.geodesic_splat(
+                points, sigma, offsets, height, width, 1, 4.0, True, roi, None, 0.0, 10.0
+            ),
             0,
             0,
         ),

@@ -17,7 +17,11 @@ def measure_limits(setting: Setting) -> dict[str, Any]:
     bandwidth = 2 * source.nbytes / setting.seconds(lambda: target.copy_(source))
     size = 256 if setting.quick else 8192 if setting.device.type == "cuda" else 1024
     products = {}
-    for name, dtype in (("float32", torch.float32), ("tf32", torch.float32), *((short(d), d) for d in setting.dtypes[1:])):
+    for name, dtype in (
+        ("float32", torch.float32),
+        ("tf32", torch.float32),
+        *((short(d), d) for d in setting.dtypes[1:]),
+    ):
         if name == "tf32" and setting.device.type != "cuda":
             continue
         before = torch.backends.cuda.matmul.fp32_precision

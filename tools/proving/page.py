@@ -29,7 +29,9 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
     columns = [[cell for cell in column if cell] for column in zip(*rows, strict=True)]
     are_numbers = [all(cell[0].isdigit() or cell == "-" for cell in column) for column in columns]
     rule = ["---:" if numbers else "---" for numbers in are_numbers]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in [headings, rule, *rows])
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in [headings, rule, *rows]
+    )
 
 
 def _heading(report: Report, machine: Report) -> str:
@@ -37,19 +39,34 @@ def _heading(report: Report, machine: Report) -> str:
     for stage in report["stages"]:
         counts[stage["status"]] += 1
     device = machine.get("device", report["device"])
-    rehearsal = "" if report["device"] == "cuda" else "\n\n**A rehearsal on the CPU: no figure below is a GPU's.**"
-    facts = [f"* {name}: {value}" for name, value in machine.items() if name not in ("limits", "device") and value]
-    verdict = "everything passed" if report["passed"] else f"{counts['failed']} of {len(report['stages'])} stages failed"
+    rehearsal = (
+        "" if report["device"] == "cuda" else "\n\n**A rehearsal on the CPU: no figure below is a GPU's.**"
+    )
+    facts = [
+        f"* {name}: {value}" for name, value in machine.items() if name not in ("limits", "device") and value
+    ]
+    verdict = (
+        "everything passed"
+        if report["passed"]
+        else f"{counts['failed']} of {len(report['stages'])} stages failed"
+    )
     return (
         f"# skt-ext on {device}: {verdict}{rehearsal}\n\n"
-        f"{report['date']}, {report['seconds']:.0f} s in all; {counts['passed']} stages passed, {counts['failed']} failed, "
-        f"{counts['skipped']} skipped. `report.json` has every number of this page and more.\n\n" + "\n".join(facts)
+        f"{report['date']}, {report['seconds']:.0f} s in all; {counts['passed']} stages passed, "
+        f"{counts['failed']} failed, {counts['skipped']} skipped. "
+        f"`report.json` has every number of this page and more.\n\n" + "\n".join(facts)
     )
 
 
 def _stages(stages: list[Report]) -> str:
     rows = [
-        [stage["name"], stage["title"], stage["status"], f"{stage['seconds']:.0f}", stage["summary"] or stage["reason"]]
+        [
+            stage["name"],
+            stage["title"],
+            stage["status"],
+            f"{stage['seconds']:.0f}",
+            stage["summary"] or stage["reason"],
+        ]
         for stage in stages
     ]
     return "## Stages\n\n" + table(["stage", "what it does", "result", "s", ""], rows)
@@ -74,7 +91,12 @@ def _kernels(found: Report) -> str:
             continue
         least, share = row["least_microseconds"], row["share_of_limit"]
         rows.append(
-            [*name, f"{row['microseconds']:,.0f}", f"{least:,.0f}" if least else "-", f"{share:.0%}" if share else "-"]
+            [
+                *name,
+                f"{row['microseconds']:,.0f}",
+                f"{least:,.0f}" if least else "-",
+                f"{share:.0%}" if share else "-",
+            ]
         )
     if not rows:
         return ""
@@ -89,7 +111,11 @@ def _kernels(found: Report) -> str:
 def _paper(found: Report) -> str:
     rows = []
     for row in found.get("rows", []):
-        name = [row["operator"], row["dtype"], {"eager": "eager torch", "compile": "torch.compile"}[row["peer"]]]
+        name = [
+            row["operator"],
+            row["dtype"],
+            {"eager": "eager torch", "compile": "torch.compile"}[row["peer"]],
+        ]
         if row["error"]:
             rows.append([*name, "", "", "", row["error"]])
             continue
@@ -105,7 +131,9 @@ def _paper(found: Report) -> str:
     if not rows:
         return ""
     headings = ["loss", "dtype", "against", "skt_ext ms", "other ms", "faster", "peak MiB, skt_ext / other"]
-    return f"## Losses, forward and backward, {_size(found)}: `skt bench --suite paper`\n\n" + table(headings, rows)
+    return f"## Losses, forward and backward, {_size(found)}: `skt bench --suite paper`\n\n" + table(
+        headings, rows
+    )
 
 
 def _steps(found: Report) -> str:

@@ -112,7 +112,9 @@ def paper_rows(setting: Setting, on_row: Callable[[Row], None]) -> None:
 
     images = [Image(*setting.size, short(dtype), "contiguous", setting.device) for dtype in setting.dtypes]
     rounds = 2 if setting.quick else 7
-    plans = [(image, ("eager",)) for image in images] + [(image, ("compile",)) for image in images[: not setting.quick]]
+    plans = [(image, ("eager",)) for image in images] + [
+        (image, ("compile",)) for image in images[: not setting.quick]
+    ]
     for image, peers in plans:
         for operator in WORKLOADS:
             row: Row = {"operator": operator, "dtype": image.dtype, "peer": peers[0], "error": None}

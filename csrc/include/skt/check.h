@@ -1,11 +1,12 @@
-// Checks of an operator's arguments: the second line, after those in Python. A message names the operator, the
-// argument, what was expected with its axes, and what came.
+// Checks of an operator's arguments: the second line of defence, after the checks in Python. A message names the
+// operator, the argument, what was expected (with axes), and what was given.
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <initializer_list>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -31,12 +32,21 @@ inline std::string list(const std::vector<int64_t>& sizes) {
   return text.str();
 }
 
+// The product of sizes, or -1 where it is not an int64_t.
+inline int64_t product_of(const std::vector<int64_t>& sizes) {
+  int64_t product = 1;
+  for (const int64_t size : sizes) {
+    if (__builtin_mul_overflow(product, size, &product)) return -1;
+  }
+  return product;
+}
+
 inline std::vector<int64_t> shape_of(const Tensor& tensor) {
   const auto sizes = tensor.sizes();
   return {sizes.begin(), sizes.end()};
 }
 
-// The arguments of one operator, checked in turn.
+// Checks the arguments of one operator.
 class Arguments {
  public:
   explicit Arguments(const char* op) : op_(op) {}
@@ -70,9 +80,17 @@ class Arguments {
     dtype(name, tensor, {ScalarType::Double, ScalarType::Float, ScalarType::Half, ScalarType::BFloat16});
   }
 
+  // Positions are counted in int64_t, also if the tensor itself is empty.
+  void countable(const char* name, const Tensor& tensor, const std::vector<int64_t>& sizes) const {
+    require(product_of(sizes) >= 0, name, " has too many positions; got ", list(shape_of(tensor)));
+  }
+
+  void eps(double eps) const {
+    require(eps >= 0 && eps <= std::numeric_limits<float>::max(), "eps must be a float32 and not negative; got ", eps);
+  }
+
   void same_device(const char* name, const Tensor& tensor, const char* other_name, const Tensor& other) const {
-    require(tensor.is_cuda() == other.is_cuda() && tensor.get_device_index() == other.get_device_index(), name,
-            " must be on the device of ", other_name);
+    require(tensor.device() == other.device(), name, " must be on the device of ", other_name);
   }
 
  private:

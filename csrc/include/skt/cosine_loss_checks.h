@@ -5,8 +5,17 @@
 
 #include "check.h"
 #include "dispatch.h"
+#include "layout.h"
 
 namespace skt {
+
+constexpr int64_t kMostChannels = int64_t{1} << 30;  // CUDA kernels count them in int
+
+// The computation may be in float32.
+inline void check_scale(const Arguments& check, double scale) {
+  check.require(std::isnormal(scale) && std::isnormal(static_cast<float>(scale)),
+                "scale must be finite and not 0, also in float32; got ", scale);
+}
 
 inline void check_cosine_loss(const Tensor& student, const Tensor& teacher, double eps, double scale) {
   const Arguments check("cosine_loss");
@@ -15,8 +24,11 @@ inline void check_cosine_loss(const Tensor& student, const Tensor& teacher, doub
   check.floating("student", student);
   check.floating("teacher", teacher);
   check.same_device("teacher", teacher, "student", student);
-  check.require(eps >= 0, "eps must not be negative; got ", eps);
-  check.require(std::isfinite(scale) && scale != 0, "scale must be finite and not 0; got ", scale);
+  check.countable("student", student, {student.size(0), student.size(2), student.size(3)});
+  check.require(student.size(1) <= kMostChannels, "student must have at most 2^30 channels; got ",
+                list(shape_of(student)));
+  check.eps(eps);
+  check_scale(check, scale);
 }
 
 // That of the student; float16 alone would lose values that are small before a gradient scaler's factor reaches them.
@@ -30,7 +42,10 @@ inline void check_rescale(const Tensor& gradient, const Tensor& grad, double sca
   check.floating("grad", grad);
   check.shape("grad", grad, {}, "()");
   check.same_device("grad", grad, "gradient", gradient);
-  check.require(std::isfinite(scale) && scale != 0, "scale must be finite and not 0; got ", scale);
+  check.require(is_dense(gradient),
+                "gradient must be dense: its elements, in some order of its axes, must follow each ",
+                "other in memory; got shape ", list(shape_of(gradient)), " with strides ", list(strides_of(gradient)));
+  check_scale(check, scale);
 }
 
 }  // namespace skt

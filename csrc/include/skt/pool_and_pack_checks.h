@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "dispatch.h"
+#include "kernels/divide_up.h"
 
 namespace skt {
 
@@ -20,8 +21,8 @@ inline ScalarType accumulator_of(const std::vector<Tensor>& tensors) {
   return ScalarType::Float;
 }
 
-inline PackedSizes check_pooled_features(
-    const Arguments& check, const std::vector<Tensor>& features, const std::vector<int64_t>& kernels) {
+inline PackedSizes check_pooled_features(const Arguments& check, const std::vector<Tensor>& features,
+                                         const std::vector<int64_t>& kernels) {
   check.require(!features.empty(), "features must hold at least one tensor; got none");
   check.require(kernels.size() == 2 * features.size(), "kernels must hold kernel_h and kernel_w of each of the ",
                 features.size(), " features; got ", list(kernels));
@@ -39,15 +40,17 @@ inline PackedSizes check_pooled_features(
     const int64_t kernel_h = kernels[2 * i], kernel_w = kernels[2 * i + 1];
     check.require(kernel_h > 0 && kernel_w > 0 && kernel_h <= 256 && kernel_w <= 256 && kernel_h * kernel_w <= 256,
                   "kernels must be positive and of at most 256 cells each; got ", list(kernels));
-    const int64_t height = (feature.size(2) + kernel_h - 1) / kernel_h;
-    const int64_t width = (feature.size(3) + kernel_w - 1) / kernel_w;
+    check.countable(name.c_str(), feature, shape_of(feature));
+    const int64_t height = divide_up(feature.size(2), kernel_h), width = divide_up(feature.size(3), kernel_w);
     if (i == 0) {
       sizes.height = height;
       sizes.width = width;
     }
     check.require(height == sizes.height && width == sizes.width, name, " must be pooled to the size of features[0], ",
                   list({sizes.height, sizes.width}), "; got ", list({height, width}));
-    sizes.channels += feature.size(1);
+    check.require(!__builtin_add_overflow(sizes.channels, feature.size(1), &sizes.channels) &&
+                      product_of({sizes.channels, height, width}) >= 0,
+                  "features have too many channels together");
   }
   return sizes;
 }
@@ -56,12 +59,12 @@ inline PackedSizes check_pool_and_pack(const std::vector<Tensor>& features, cons
   return check_pooled_features(Arguments("pool_and_pack"), features, kernels);
 }
 
-// An inverse_deviation with one axis (it is empty) says that the features were not normalised.
+// An inverse_deviation with one axis, an empty tensor, means that the features were not normalised.
 inline bool is_normalized(const Tensor& inverse_deviation) { return inverse_deviation.dim() == 2; }
 
-inline PackedSizes check_pool_and_pack_backward(
-    const Tensor& grad, const Tensor& packed, const Tensor& argmax, const Tensor& inverse_deviation,
-    const std::vector<Tensor>& features, const std::vector<int64_t>& kernels) {
+inline PackedSizes check_pool_and_pack_backward(const Tensor& grad, const Tensor& packed, const Tensor& argmax,
+                                                const Tensor& inverse_deviation, const std::vector<Tensor>& features,
+                                                const std::vector<int64_t>& kernels) {
   const Arguments check("pool_and_pack_backward");
   const PackedSizes sizes = check_pooled_features(check, features, kernels);
   const std::vector<int64_t> shape{sizes.batch, sizes.channels, sizes.height * sizes.width};

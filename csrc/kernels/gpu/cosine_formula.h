@@ -5,10 +5,11 @@
 
 namespace skt::gpu {
 
+// max(norm, eps), and NaN for NaN.
 template <class A>
 __device__ inline A clamped_norm(A square, A eps) {
   const A norm = sqrt(square);
-  return norm > eps ? norm : eps;
+  return norm < eps ? eps : norm;
 }
 
 template <class A>
@@ -16,7 +17,7 @@ __device__ inline A distance_of(A product, A student, A teacher, A eps) {
   return A(1) - product / (clamped_norm(student, eps) * clamped_norm(teacher, eps));
 }
 
-// The gradient is of_teacher * teacher + of_student * student, with two numbers a pixel.
+// The gradient is of_teacher * teacher + of_student * student, with two numbers per pixel.
 template <class A>
 struct Coefficients {
   A of_teacher, of_student;

@@ -1,6 +1,4 @@
 // The module of the CUDA operators, which register themselves when it is loaded.
-#include <pybind11/stl.h>
-
 #include "controls.h"
 
 PYBIND11_MODULE(SKT_MODULE, module) { skt::emulation::bind_controls(module); }
