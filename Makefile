@@ -7,15 +7,15 @@ INSTALLED := .venv/.installed
 NATIVE_SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quick test lint lint-python lint-cpp lint-spelling check-types docs bench gpu wheel matrix release clean
+.PHONY: help demo demo-quick test lint lint-python lint-cpp lint-spelling check-types bench gpu docs wheel matrix release clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED)  ## distil a small teacher on synthetic crowds, three seeds: table, pictures, report in runs/demo
+demo: $(INSTALLED)  ## distil a small teacher on synthetic crowds, three seeds: table, figures, report in runs/demo
 	$(BIN)/skt demo --output runs/demo --resume
 
-demo-quick: $(INSTALLED)  ## the same with one seed, two minutes on two idle cores
+demo-quick: $(INSTALLED)  ## one teacher and one student, about two minutes on two idle cores
 	$(BIN)/skt demo --quick --output runs/demo-quick --resume
 
 test: $(INSTALLED) lint check-types  ## linters, types and the whole test suite
@@ -36,17 +36,17 @@ lint-spelling: | $(BIN)/typos
 check-types: | $(BIN)/mypy
 	$(BIN)/mypy
 
+$(BIN)/ruff $(BIN)/clang-format $(BIN)/typos $(BIN)/mypy:  # tools need no rebuilt library: a commit never waits for a compiler
+	$(MAKE) $(INSTALLED)
+
 bench: $(INSTALLED)  ## the benchmarks of benchmarks/, on an otherwise idle machine; CSV files in benchmarks/results
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 gpu:  ## build for this machine's NVIDIA GPU, prove and measure it in eight minutes: runs/gpu/report.md
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tools/prove_on_gpu.py --output runs/gpu
 
-$(BIN)/ruff $(BIN)/clang-format $(BIN)/typos $(BIN)/mypy:  # tools need no rebuilt library: a commit never waits for a compiler
-	$(MAKE) $(INSTALLED)
-
 docs: $(INSTALLED)  ## the documentation site, in site/ (open site/index.html)
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 wheel: $(INSTALLED)  ## one abi3 wheel for every Python and torch, in dist/
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -66,6 +66,6 @@ clean:  ## remove what was built, keep .venv
 	$(PYTHON) -m venv .venv
 
 $(INSTALLED): .venv/bin/pip $(NATIVE_SOURCES)
-	$(BIN)/pip install --quiet "torch>=2.13" numpy "setuptools>=77" "cmake>=3.26" ninja
+	$(BIN)/pip install --quiet "torch>=2.10" numpy "setuptools>=77" "cmake>=3.26" ninja
 	$(BIN)/pip install --no-build-isolation --editable ".[dev,docs]"
 	@touch $@

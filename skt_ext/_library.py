@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.autograd import forward_ad
 
 from skt_ext._numerics import full_precision
 
@@ -30,8 +31,35 @@ REFERENCE_ONLY = os.environ.get("SKT_EXT_NO_NATIVE", "") not in ("", "0")
 # Which backend each operator uses on each device.
 BACKENDS: dict[str, dict[str, str]] = {}
 
+
+class _Fragment(torch.library.Library):
+    """Operators that refuse forward-mode differentiation, which torch takes for a derivative of 0 without a word."""
+
+    def impl(self, op_name: str, fn: Callable[..., Any], dispatch_key: str = "", **options: Any) -> None:
+        kernel = _without_forward_mode(op_name, fn) if dispatch_key == "Autograd" else fn
+        super().impl(op_name, kernel, dispatch_key, **options)  # type: ignore[no-untyped-call]
+
+
+def _without_forward_mode(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(keyset: Any, *arguments: Any, **options: Any) -> Any:
+        # Below 0 outside of forward mode. The name is torch's own: without it every tensor is looked at.
+        if getattr(forward_ad, "_current_level", 0) >= 0 and any(map(_has_tangent, arguments)):
+            raise NotImplementedError(f"skt_ext::{name} has no forward-mode derivative (torch.func.jvp)")
+        return kernel(keyset, *arguments, **options)
+
+    return guarded
+
+
+def _has_tangent(argument: Any) -> bool:
+    if isinstance(argument, (list, tuple)):
+        return any(map(_has_tangent, argument))
+    if not isinstance(argument, torch.Tensor):
+        return False
+    return forward_ad.unpack_dual(argument).tangent is not None  # type: ignore[no-untyped-call]
+
+
 # Registrations live as long as this object.
-_FRAGMENT = torch.library.Library(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call]
+_FRAGMENT = _Fragment(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def register(operators: Iterable[Operator]) -> None:
@@ -79,9 +107,9 @@ def _backend(operator: Operator, device: str) -> str:
     if torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{operator.name}", device):
         return "native"
     if device == "CUDA" and operator.in_triton and not REFERENCE_ONLY and importlib.util.find_spec("triton"):
-        _FRAGMENT.impl(operator.name, _on_triton(operator), device)  # type: ignore[no-untyped-call]
+        _FRAGMENT.impl(operator.name, _on_triton(operator), device)
         return "triton"
-    _FRAGMENT.impl(operator.name, _on_reference(operator), device)  # type: ignore[no-untyped-call]
+    _FRAGMENT.impl(operator.name, _on_reference(operator), device)
     return "reference"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skt_ext._checks import as_count, as_number, check_device, check_no_tangent
+from skt_ext._checks import as_count, as_number, check_device
 
 LARGEST_RADIUS = 1_000_000  # pixels; beyond any image, and a kernel of this size still fits in memory
 # A Gaussian of this sigma is one pixel, or two where the person stands exactly between them; squares of smaller ones
@@ -31,7 +31,6 @@ def as_float64(name: str, value: Any, expected: str) -> Tensor:
 def _check_constant(name: str, value: Tensor) -> None:
     if value.requires_grad:
         raise ValueError(f"{name} requires a gradient, which skt_ext does not compute: pass {name}.detach()")
-    check_no_tangent(name, value)
 
 
 def as_points(points: Any, name: str = "points") -> Tensor:

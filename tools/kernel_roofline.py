@@ -3,7 +3,7 @@
     python tools/kernel_roofline.py
     python tools/kernel_roofline.py --image 1024x768 --batch 8 --bytes 2
 
-Bytes are those that the kernel moves to and from device memory, from its loop bounds (the emulation counts the same
+Bytes are those that the kernel moves to and from device memory, from its loop bounds (tests/emulation counts the same
 numbers while the kernel runs); operations count a fused multiply-add as two. The time is the larger of
 bytes / bandwidth and operations / rate, which no kernel beats whose data is not already in the cache. Bandwidths and
 float32 rates are those NVIDIA publishes.
@@ -94,7 +94,7 @@ def rescale(x: Feature) -> Work:
     return Work(2 * x.bytes, 2 * x.bytes, x.pixels * x.channels)
 
 
-def embedding(x: Feature) -> Work:
+def embedded_distance(x: Feature) -> Work:
     """Student and teacher read; pooled maxima, their offsets and three statistics of every pixel written."""
     least = x.bytes * 5 // 4 + 5 * x.cells
     return Work(
@@ -102,7 +102,7 @@ def embedding(x: Feature) -> Work:
     )
 
 
-def embedding_backward(x: Feature) -> Work:
+def embedded_distance_backward(x: Feature) -> Work:
     """The same read again with the pooled gradient; the student's gradient written; three products."""
     least = x.bytes * 6 // 4 + 5 * x.cells
     return Work(

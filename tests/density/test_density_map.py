@@ -306,7 +306,7 @@ ONE = torch.zeros(1, 2)
         (
             lambda: torch.func.jvp(lambda points: density_map(points, (2, 2), 1.0), (ONE,), (ONE,)),
             NotImplementedError,
-            "points takes part in forward-mode differentiation (torch.func.jvp), which skt_ext does not support",
+            "skt_ext::density_splat has no forward-mode derivative (torch.func.jvp)",
         ),
         (
             lambda: density_map(ONE, (2, 2), "wide"),

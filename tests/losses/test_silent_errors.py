@@ -23,9 +23,7 @@ def test_forward_mode_gives_the_derivative_or_raises(ours, true, request):
         torch.testing.assert_close(derivative(ours), derivative(true))
     else:
         assert derivative(true) != 0
-        with pytest.raises(
-            NotImplementedError, match=r"^student\S* takes part in forward-mode differentiation"
-        ):
+        with pytest.raises(NotImplementedError, match="has no forward-mode derivative"):
             derivative(ours)
 
 
@@ -38,17 +36,17 @@ def test_forward_mode_of_the_other_losses():
         return torch.func.functional_call(transfer, {"embeddings.0.weight": weight}, arguments).total
 
     values = (feature, one_map, transfer.embeddings[0].weight.detach())
-    for index, name in enumerate((r"student_features\[0\]", "student_map", r"embeddings\.0\.weight")):
-        with pytest.raises(NotImplementedError, match=f"^{name} takes part in forward-mode differentiation"):
+    for index in (0, 2):
+        with pytest.raises(NotImplementedError, match="embedded_distance has no forward-mode derivative"):
             torch.func.jvp(
                 lambda value, index=index: total(*values[:index], value, *values[index + 1 :]),
                 (values[index],),
                 (values[index],),
             )
-    with pytest.raises(NotImplementedError, match=r"^second takes part"):
+    with pytest.raises(NotImplementedError, match="pool_and_pack has no forward-mode derivative"):
         torch.func.jvp(lambda second: losses.fsp_matrix(feature, second), (feature,), (feature,))
     compiled = torch.compile(losses.cosine_transfer_loss, backend="aot_eager")
-    with pytest.raises(NotImplementedError, match=r"^student takes part"):
+    with pytest.raises(NotImplementedError, match="cosine_loss has no forward-mode derivative"):
         torch.func.jvp(lambda student: compiled(student, feature), (feature,), (feature,))
 
 

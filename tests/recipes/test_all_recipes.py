@@ -11,7 +11,8 @@ from skt_crowd.data import render_crowd
 from skt_crowd.inference import count_image
 from skt_crowd.models import available_models, build_model
 from skt_crowd.recipes import load_recipe
-from skt_crowd.recipes.report_figures import PAPER_NAMES, features_at_levels, shown_levels
+from skt_crowd.recipes.recipe_file import recipe_names
+from skt_crowd.recipes.report_figures import PAPER_NAMES, drawn_levels, features_at_levels
 from skt_crowd.recipes.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.weights import load_model
@@ -38,9 +39,15 @@ def test_a_teacher_and_its_student(name: str, tmp_path: Path) -> None:
     teacher = load_recipe(f"{name}_part_a_teacher", [*TINY, "model.channel_preservation_rate=1/4"])
     run_recipe(teacher, tmp_path / "teacher", console=quiet)
     weights = RunFolder.open(tmp_path / "teacher").model()
+    own = f"{name}_part_a_distill"
     student = load_recipe(
-        f"{name}_part_a_distill",
-        [*TINY, "model.channel_preservation_rate=1/16", f"teacher.checkpoint={weights}"],
+        own if own in recipe_names() else "csrnet_part_a_distill",
+        [
+            *TINY,
+            f"model.name={name}",
+            "model.channel_preservation_rate=1/16",
+            f"teacher.checkpoint={weights}",
+        ],
     )
     results = run_recipe(student, tmp_path / "student", console=quiet)
     assert results["model"] == f"1/16-{name}"
@@ -62,7 +69,7 @@ def test_a_teacher_and_its_student(name: str, tmp_path: Path) -> None:
 def test_reports_draw_three_features_of_any_model(name: str) -> None:
     model = build_model(name, "1/16")
     features = features_at_levels(model, render_crowd(1, (50, 61)).image)
-    assert len(features) == len(shown_levels(model)) == 3
+    assert len(features) == len(drawn_levels(model)) == 3
     assert all(feature.ndim == 3 for feature in features)
     if name == "csrnet":
-        assert shown_levels(model) == tuple(PAPER_NAMES)
+        assert drawn_levels(model) == tuple(PAPER_NAMES)

@@ -111,7 +111,8 @@ def make_density(
         roi: (H, W) bool of the whole image, True where people are counted; kernels end there as at the
             image's border. None for the whole image.
         image: (H, W, 3) uint8, whose outlines a geodesic map keeps to.
-        geodesic_weight, geodesic_gain: as in ``skt_ext.density.density_map``; None for straight distances.
+        geodesic_weight: as in ``skt_ext.density.density_map``; None for straight distances.
+        geodesic_gain: as there.
 
     Returns:
         (bottom - top, right - left) float32.

@@ -27,7 +27,8 @@ def measure_latency(
 
     Args:
         model: a crowd counting model on ``device``, in evaluation mode.
-        height, width: of the image, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         device: where it computes; on CUDA every round ends with a synchronisation.
         precision: "float32", "bfloat16" or "auto".
         channels_last: memory format of image and weights, as ``skt count`` uses it.

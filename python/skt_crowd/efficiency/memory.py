@@ -57,7 +57,8 @@ def peak_activation_bytes(model: nn.Module, height: int, width: int) -> int:
 
     Args:
         model: a crowd counting model; it is copied, not changed.
-        height, width: of the image, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
 
     Example:
         >>> peak_activation_bytes(nn.Conv2d(3, 8, 1), 10, 20)  # (3 + 8) channels of 200 pixels, 4 bytes each

@@ -25,7 +25,8 @@ def count_macs(model: nn.Module, height: int, width: int) -> int:
 
     Args:
         model: a crowd counting model; it is copied, not changed.
-        height, width: of the image, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
 
     Example:
         >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), 10, 20)  # 3 * 3 * 3 * 8 for each of 200 pixels
@@ -51,7 +52,8 @@ def count_ptflops2020(model: nn.Module, height: int, width: int) -> int:
 
     Args:
         model: a crowd counting model; it is copied, not changed.
-        height, width: of the image, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
 
     Example:
         >>> count_ptflops2020(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), 10, 20)  # + bias, + ReLU

@@ -35,7 +35,8 @@ def bootstrap_intervals(
     They say how much the error depends on which images were evaluated, and nothing about another training run.
 
     Args:
-        predicted, actual: one count per image, at least one.
+        predicted: one count per image, at least one.
+        actual: as many true counts.
         level: share of the resamples inside the interval, in (0, 1).
         resamples: number of resamples.
         seed: the same seed gives the same interval.

@@ -84,7 +84,8 @@ def structural_similarity(predicted: np.ndarray, truth: np.ndarray, window: Ssim
     C1 = 0.01^2 and C2 = 0.03^2; NaN where nobody is in the truth.
 
     Args:
-        predicted, truth: (H, W).
+        predicted: (H, W).
+        truth: (H, W).
         window: "gaussian": 11 x 11 with sigma 1.5 around every pixel that has a whole window (the map is one
             window where it is smaller); "blocks": 11 x 11 pixels side by side, all weighted alike, as the code of
             NWPU-Crowd does; what is left at the right and bottom does not count, unless there is nothing else.

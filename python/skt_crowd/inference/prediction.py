@@ -56,7 +56,8 @@ class Prediction:
         """People between each two neighbouring edges, where each cell's people are spread evenly over it.
 
         Args:
-            rows, columns: (r + 1,) and (c + 1,) increasing, pixels from the top left corner.
+            rows: (r + 1,) increasing, pixels from the top.
+        columns: (c + 1,) increasing, pixels from the left.
 
         Returns:
             (r, c) people. The sum over a grid that covers the image is the count.

@@ -61,9 +61,10 @@ class SyntheticCrowds:
         length: how many images.
         split: ``"train"`` or ``"test"``, which share no image.
         seed: at least 0.
-        height, width: of every image, at least 32.
-        people_min, people_max: the range of the number of people in an image; sparse scenes are more frequent
-            than dense ones.
+        height: of every image, at least 32 pixels.
+        width: of every image, at least 32 pixels.
+        people_min: the smallest number of people in an image.
+        people_max: the largest; sparse scenes are more frequent than dense ones.
 
     Raises:
         UsageError: an argument out of range.

@@ -1,6 +1,6 @@
-"""Draw the pictures of docs/density.md, from drawn scenes only.
+"""Draw the figures of docs/density.md, from synthetic scenes only.
 
-python tools/draw_density_pictures.py docs/images
+python tools/draw_density_figures.py docs/images
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    for draw in (draw_wall, draw_border, draw_outlines, draw_widths):
+    for draw in (draw_wall, draw_border, draw_outlines, draw_sigma_rules):
         name = draw.__name__.removeprefix("draw_")
         figure = draw()
         figure.savefig(folder / f"density_{name}.png", dpi=110, metadata={"Software": None})
@@ -61,7 +61,7 @@ def draw_border() -> Figure:
 
 
 def draw_outlines() -> Figure:
-    """A drawn crowd: plain and geodesic kernels of the same widths."""
+    """A synthetic crowd: plain and geodesic kernels of the same sigma."""
     sample = render_crowd(11, (150, 200), people=24)
     sigma = geometry_adaptive_sigma(sample.points, maximum=12.0)
     image = sample.image.transpose(2, 0, 1)
@@ -74,15 +74,15 @@ def draw_outlines() -> Figure:
     axes = figure.subplots(2, 2).ravel()
     axes[0].imshow(sample.image)
     axes[0].plot(*sample.points.T, ".", color="#ff3b30", markersize=4)
-    _title(axes[0], f"drawn crowd, {len(sample.points)} people")
+    _title(axes[0], f"synthetic crowd, {len(sample.points)} people")
     for axis, (name, density) in zip(axes[1:], maps.items(), strict=True):
         _show(axis, density)
         _title(axis, f"{name}: sum {density.sum():.2f}")
     return figure
 
 
-def draw_widths() -> Figure:
-    """The rules for widths on one drawn crowd."""
+def draw_sigma_rules() -> Figure:
+    """The rules for sigma on one synthetic crowd."""
     size = (150, 200)
     sample = render_crowd(4, size, people=40)
     rows = np.arange(size[0])[:, None]
@@ -97,7 +97,7 @@ def draw_widths() -> Figure:
     figure = Figure(figsize=(13, 2.35), layout="constrained")
     axes = figure.subplots(1, 5)
     axes[0].imshow(sample.image)
-    _title(axes[0], f"drawn crowd, {len(sample.points)} people")
+    _title(axes[0], f"synthetic crowd, {len(sample.points)} people")
     for axis, (name, (points, sigma)) in zip(axes[1:], rules.items(), strict=True):
         _show(axis, density_map(points, size, sigma))
         _title(axis, name)
