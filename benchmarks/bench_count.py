@@ -1,6 +1,6 @@
 """Where the time of ``skt count`` on a 576x864 photograph goes: every stage, then the whole command.
 
-The photograph is drawn (``skt_crowd.data.render_crowd``) and saved as JPEG, the model is a 1/4-CSRNet.
+The photograph is synthetic (``skt_crowd.data.render_crowd``) and saved as JPEG, the model is a 1/4-CSRNet.
 
     python benchmarks/bench_count.py
 """

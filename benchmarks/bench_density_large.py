@@ -1,7 +1,7 @@
 """The map of a very large crowd against the time to fill it with zeros.
 
-2032x2912 and 12,865 people are the size of UCF-QNRF's largest image. The picture itself is not at hand, so the people
-are drawn: half anywhere, half denser towards the top.
+2032x2912 and 12,865 people are the size of UCF-QNRF's largest image. The image itself is not at hand, so the people
+are synthetic: half anywhere, half denser towards the top.
 
 python benchmarks/bench_density_large.py
 """
@@ -9,7 +9,7 @@ python benchmarks/bench_density_large.py
 from __future__ import annotations
 
 import torch
-from crowd_images import drawn_crowd
+from crowd_images import synthetic_crowd
 from harness import report, time_alternately
 
 from skt_ext.density import density_map, geometry_adaptive_sigma
@@ -19,7 +19,7 @@ PEOPLE = 12_865
 
 
 def main() -> None:
-    points = drawn_crowd(PEOPLE, SHAPE)
+    points = synthetic_crowd(PEOPLE, SHAPE)
     sigma = geometry_adaptive_sigma(points)
     density = density_map(points, SHAPE, sigma)
     total = float(density.double().sum())
@@ -54,7 +54,8 @@ def main() -> None:
         "density_large",
         timings,
         baseline="fill a map with zeros",
-        notes=f"{SHAPE[0]}x{SHAPE[1]}, {PEOPLE} drawn people, sigma median {sigma.median():.2f} max {sigma.max():.1f}, "
+        notes=f"{SHAPE[0]}x{SHAPE[1]}, {PEOPLE} synthetic people, "
+        f"sigma median {sigma.median():.2f} max {sigma.max():.1f}, "
         f"{area / 1e6:.1f} M pixels in windows, max error {error:.1e}",
     )
 

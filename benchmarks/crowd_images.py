@@ -34,7 +34,7 @@ def part_a_crowd(folder: Path, name: str) -> tuple[torch.Tensor, np.ndarray]:
     return torch.from_numpy(sample.points), sample.image
 
 
-def drawn_crowd(people: int, shape: tuple[int, int], *, seed: int = 0) -> torch.Tensor:
+def synthetic_crowd(people: int, shape: tuple[int, int], *, seed: int = 0) -> torch.Tensor:
     """points (P, 2): half of them anywhere, half denser towards the top, as a camera sees a crowd."""
     generator = torch.Generator().manual_seed(seed)
     share = torch.rand(people, 2, generator=generator, dtype=torch.float64)

@@ -50,6 +50,4 @@ std::string build_info() {
 }  // namespace
 }  // namespace skt
 
-SKT_IMPLEMENT(CompositeExplicitAutograd, m) {
-  m.impl("build_info", TORCH_BOX(&skt::build_info));
-}
+SKT_IMPLEMENT(CompositeExplicitAutograd, m) { m.impl("build_info", TORCH_BOX(&skt::build_info)); }

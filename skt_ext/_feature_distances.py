@@ -9,7 +9,7 @@ from torch import Tensor
 from skt_ext._checks import as_count
 from skt_ext._numerics import accumulation_dtype, full_precision, reduce
 
-_LARGEST_WINDOW = 256  # pixels: pool_and_pack and embedded_distance keep a winner in one byte
+_LARGEST_WINDOW = 256  # pixels: operators keep the offset of a window's maximum in one byte
 
 
 def cosine_loss(

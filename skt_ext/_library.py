@@ -140,7 +140,7 @@ def build_info() -> dict[str, Any]:
     """What was compiled, and which implementation each operator uses on each device.
 
     Returns:
-        A dictionary that json can write:
+        A dictionary that json can write, with
 
         * `version`: of skt-ext; None where the package is not installed
         * `torch`: version of the running torch

@@ -18,11 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
 import resource
-import select
 import shlex
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -103,33 +105,38 @@ class Worker:
 
     def __init__(self, first: int, arguments: argparse.Namespace) -> None:
         command = [sys.executable, __file__, "--worker", *_options(arguments), "--call", str(first)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A file, as a pipe that nobody reads would stop a talkative worker.
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, text=True)
         self.patience = SECONDS_TO_START
+        self.lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line)
+        self.lines.put("")
 
     def report(self) -> Call | None:
         """The next report; None where the process has died or hangs."""
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], self.patience)[0]:
+        try:
+            line = self.lines.get(timeout=self.patience)
+        except queue.Empty:
             return None
         self.patience = SECONDS_A_CALL
-        line = self.process.stdout.readline()
         return Call(**json.loads(line)) if line.endswith("\n") else None
 
     def end(self) -> str:
         """How it ended, by itself or now."""
-        if self.process.poll() is None and not self._closed():
-            self.process.kill()
-            self.process.communicate()
-            return "hangs"
-        _, errors = self.process.communicate()
-        return f"the process died with {self.process.returncode}: {errors.strip()[-300:]}"
-
-    def _closed(self) -> bool:
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
-            return False
-        return True
+            self.process.kill()
+            self.process.wait()
+            return "hangs"
+        self.errors.seek(0)
+        return f"the process died with {self.process.returncode}: {self.errors.read().strip()[-300:]}"
 
 
 def fuzz(arguments: argparse.Namespace) -> tuple[int, list[Call]]:
@@ -159,7 +166,7 @@ def fuzz(arguments: argparse.Namespace) -> tuple[int, list[Call]]:
                 findings.append(call)
                 _print(call, arguments)
     worker.process.kill()
-    worker.process.communicate()
+    worker.process.wait()
     return index, findings
 
 

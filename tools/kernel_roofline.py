@@ -94,7 +94,7 @@ def rescale(x: Feature) -> Work:
     return Work(2 * x.bytes, 2 * x.bytes, x.pixels * x.channels)
 
 
-def embedded_distance(x: Feature) -> Work:
+def embedding(x: Feature) -> Work:
     """Student and teacher read; pooled maxima, their offsets and three statistics of every pixel written."""
     least = x.bytes * 5 // 4 + 5 * x.cells
     return Work(
@@ -102,7 +102,7 @@ def embedded_distance(x: Feature) -> Work:
     )
 
 
-def embedded_distance_backward(x: Feature) -> Work:
+def embedding_backward(x: Feature) -> Work:
     """The same read again with the pooled gradient; the student's gradient written; three products."""
     least = x.bytes * 6 // 4 + 5 * x.cells
     return Work(

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "feature_map_of.h"
 #include "kernels/cpu/cosine_loss.h"
 #include "kernels/cpu/rescale.h"
 #include "skt/cosine_loss_checks.h"
@@ -16,23 +17,23 @@
 namespace skt {
 namespace {
 
-std::tuple<Tensor, Tensor> cosine_loss(
-    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient, bool per_pixel) {
+std::tuple<Tensor, Tensor> cosine_loss(const Tensor& student, const Tensor& teacher, double eps, double scale,
+                                       bool with_gradient, bool per_pixel) {
   check_cosine_loss(student, teacher, eps, scale);
   const int64_t batch = student.size(0), height = student.size(2), width = student.size(3);
   const ScalarType accumulator = accumulator_of(student, teacher);
   const std::vector<int64_t> shape = per_pixel ? std::vector<int64_t>{batch, height, width} : std::vector<int64_t>{};
   Tensor loss = torch::stable::new_empty(student, shape, accumulator);
   const ScalarType of_gradient = gradient_dtype(student, accumulator);
-  Tensor gradient =
-      with_gradient ? empty_on_device_of(student, shape_of(student), of_gradient, memory_format_of(student))
-                    : torch::stable::new_empty(student, {0}, of_gradient);
+  Tensor gradient = with_gradient
+                        ? empty_on_device_of(student, shape_of(student), of_gradient, memory_format_of(student))
+                        : torch::stable::new_empty(student, {0}, of_gradient);
   const cosine::Problem problem{batch, student.size(1), height * width, eps};
   std::vector<double> sums(per_pixel ? 0 : problem.blocks());
   visit_accumulator(accumulator, [&](auto zero) {
     using T = decltype(zero);
-    const FeatureMap s = feature_map(student), t = feature_map(teacher);
-    const FeatureMap out = with_gradient ? feature_map(gradient) : FeatureMap{};
+    const FeatureMap s = feature_map_of(student), t = feature_map_of(teacher);
+    const FeatureMap out = with_gradient ? feature_map_of(gradient) : FeatureMap{};
     const int64_t bytes = with_gradient ? gradient.numel() * bytes_of(out.storage) : 0;
     const bool streamed = bytes >= kLarge && out.storage == storage_of<T>();
     if (with_gradient) advise_large_pages(out.data, bytes);
@@ -58,9 +59,8 @@ void rescale_(Tensor& gradient, const Tensor& grad, double scale) {
   void* data = gradient.mutable_data_ptr();
   visit_accumulator(accumulator_of(gradient, grad), [&](auto zero) {
     using T = decltype(zero);
-    parallel_over(gradient.numel(), 1, [&](int64_t first, int64_t last) {
-      rescale(storage, data, static_cast<T>(factor), first, last);
-    });
+    parallel_over(gradient.numel(), 1,
+                  [&](int64_t first, int64_t last) { rescale(storage, data, static_cast<T>(factor), first, last); });
   });
 }
 

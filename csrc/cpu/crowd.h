@@ -1,4 +1,4 @@
-// Values of points and widths on the CPU: the checks that need to read them.
+// Checks of the values of points and sigmas, which must be read for that, on the CPU.
 #pragma once
 
 #include <cmath>
@@ -15,7 +15,7 @@ inline void check_point(const Arguments& check, int64_t index, double x, double 
   check.require(std::isfinite(x) && std::isfinite(y), "points must be finite; point ", index, " is (", x, ", ", y, ")");
 }
 
-// The reach of a kernel to each side, in pixels.
+// The radius of a kernel, in pixels.
 inline int64_t checked_radius(const Arguments& check, int64_t index, double sigma, double truncate) {
   check.require(sigma > 0 && std::isfinite(sigma), "sigma must be positive and finite; sigma ", index, " is ", sigma);
   const double radius = std::floor(truncate * sigma + 0.5);
@@ -24,14 +24,14 @@ inline int64_t checked_radius(const Arguments& check, int64_t index, double sigm
   return static_cast<int64_t>(radius);
 }
 
-// offsets (B + 1): 0, ..., P, never falling.
+// offsets (B + 1): 0, ..., P, never decreasing.
 inline std::vector<int64_t> checked_offsets(const Arguments& check, const Tensor& offsets, int64_t people) {
   const int64_t* values = offsets.const_data_ptr<int64_t>();
   std::vector<int64_t> result(values, values + offsets.size(0));
   check.require(result.front() == 0 && result.back() == people, "offsets must start at 0 and end at P = ", people,
                 "; got ", list(result));
   for (size_t i = 1; i < result.size(); ++i) {
-    check.require(result[i - 1] <= result[i], "offsets must not fall; got ", list(result));
+    check.require(result[i - 1] <= result[i], "offsets must not decrease; got ", list(result));
   }
   return result;
 }

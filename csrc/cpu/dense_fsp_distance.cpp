@@ -22,11 +22,11 @@ namespace {
 
 using dense_fsp::Block;
 
-// Rectangles that cover the pairs of features [first, last), the first of which starts at channel `start`: its products
-// are those of two halves of about as many channels each, then those within either half. Halves make products of many
-// rows and columns; a strip for each feature would have few rows, and 64 rows run at three quarters of the rate of 512.
-void add_halves(
-    const std::vector<int64_t>& channels, size_t first, size_t last, int64_t start, std::vector<Block>& blocks) {
+// Rectangles that cover the pairs of the features [first, last), which start at channel `start`: the products between
+// two halves with about the same number of channels, then those within each half. Halves give products of many rows and
+// columns; one strip per feature would have few rows, and 64 rows run at three quarters of the rate of 512.
+void add_halves(const std::vector<int64_t>& channels, size_t first, size_t last, int64_t start,
+                std::vector<Block>& blocks) {
   if (last - first < 2) return;
   const int64_t total = std::accumulate(channels.begin() + first, channels.begin() + last, int64_t{0});
   size_t middle = first + 1;
@@ -55,8 +55,8 @@ std::vector<Block> blocks_of(const std::vector<int64_t>& channels, bool adjacent
 
 // out = left @ right, batched. Called by its out variant: under autocast torch.bmm would round to half precision.
 void multiply(const Tensor& left, const Tensor& right, const Tensor& out) {
-  std::array<StableIValue, 3> stack{
-      torch::stable::detail::from(left), torch::stable::detail::from(right), torch::stable::detail::from(out)};
+  std::array<StableIValue, 3> stack{torch::stable::detail::from(left), torch::stable::detail::from(right),
+                                    torch::stable::detail::from(out)};
   if (torch_call_dispatcher("aten::bmm", "out", stack.data(), TORCH_ABI_VERSION) != 0) {
     fail("skt_ext::dense_fsp_distance: torch.bmm failed for ", list(shape_of(left)), " and ", list(shape_of(right)));
   }
@@ -71,8 +71,9 @@ Tensor products(const Tensor& features, const Block& block) {  // (N, C, P) -> (
   return out;
 }
 
-std::tuple<Tensor, Tensor> dense_fsp_distance(
-    const Tensor& student, const Tensor& teacher, std::vector<int64_t> channels, bool adjacent, std::string precision) {
+std::tuple<Tensor, Tensor> dense_fsp_distance(const Tensor& student, const Tensor& teacher,
+                                              const std::vector<int64_t>& channels, bool adjacent,
+                                              const std::string& precision) {
   check_dense_fsp_distance(student, teacher, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   Tensor distance = torch::stable::new_empty(student, {batch});
@@ -100,9 +101,8 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(
   return {distance, difference};
 }
 
-Tensor dense_fsp_distance_backward(
-    const Tensor& grad, const Tensor& student, const Tensor& difference, std::vector<int64_t> channels, bool,
-    std::string precision) {
+Tensor dense_fsp_distance_backward(const Tensor& grad, const Tensor& student, const Tensor& difference,
+                                   const std::vector<int64_t>& channels, bool, const std::string& precision) {
   check_dense_fsp_distance_backward(grad, student, difference, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   // The weight of an image goes into the (C, C) matrix, which is smaller than the (C, P) gradient.

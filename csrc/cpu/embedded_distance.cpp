@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "feature_map_of.h"
 #include "kernels/cpu/embedding.h"
 #include "skt/dispatch.h"
 #include "skt/embedded_distance_checks.h"
@@ -18,26 +19,34 @@ namespace {
 
 using embedding::padded;
 
-// A map without rows to end a tile at: its pixels are as many columns.
+// The map as a single row, so that tiles need not end at the end of a row.
 FeatureMap as_one_row(FeatureMap map, int64_t pixels) {
   map.width = pixels;
   map.stride_h = pixels * map.stride_w;
   return map;
 }
 
-// The operands in the precision of computation, and the problem they pose.
+// The operands in the precision of computation, and their sizes.
 template <class T>
 class Inputs {
  public:
   Inputs(const EmbeddedSizes& sizes, const Tensor& student, const Tensor& weight, const std::optional<Tensor>& bias,
          const std::optional<Tensor>& teacher, bool relu, double eps)
-      : problem{sizes.batch,    sizes.student_channels, sizes.teacher_channels, sizes.height, sizes.width,
-                sizes.kernel_h, sizes.kernel_w,         relu,                   eps, false},
-        student_(feature_map(student)),
+      : problem{sizes.batch,
+                sizes.student_channels,
+                sizes.teacher_channels,
+                sizes.height,
+                sizes.width,
+                sizes.kernel_h,
+                sizes.kernel_w,
+                relu,
+                eps,
+                false},
+        student_(feature_map_of(student)),
         weight_(problem.to * padded<T>(problem.from)),
         transposed_(problem.from * padded<T>(problem.to)),
         bias_(padded<T>(problem.to)) {
-    if (teacher.has_value()) teacher_ = feature_map(*teacher);
+    if (teacher.has_value()) teacher_ = feature_map_of(*teacher);
     // The order of a tile follows the larger feature, the teacher.
     problem.by_channels = (teacher_.has_value() ? *teacher_ : student_).stride_c == 1 && problem.to > 1;
     one_row_ = sizes.kernel_h <= 1 && sizes.kernel_w <= 1 && student_.rows_join() &&
@@ -64,7 +73,7 @@ class Inputs {
   }
 
   FeatureMap result(const Tensor& grad_student) const {
-    const FeatureMap map = feature_map(grad_student);
+    const FeatureMap map = feature_map_of(grad_student);
     return one_row_ ? as_one_row(map, problem.pixels()) : map;
   }
 
@@ -77,9 +86,10 @@ class Inputs {
   embedding::AlignedVector<T> weight_, transposed_, bias_;
 };
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(
-    const Tensor& student, const Tensor& weight, std::optional<Tensor> bias, std::optional<Tensor> teacher, bool relu,
-    double eps, int64_t kernel_h, int64_t kernel_w) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(const Tensor& student, const Tensor& weight,
+                                                             const std::optional<Tensor>& bias,
+                                                             const std::optional<Tensor>& teacher, bool relu,
+                                                             double eps, int64_t kernel_h, int64_t kernel_w) {
   const EmbeddedSizes sizes = check_embedded_distance(student, weight, bias, teacher, eps, kernel_h, kernel_w);
   const ScalarType accumulator = embedded_accumulator(student, weight, bias, teacher);
   std::vector<int64_t> of_pooled{0}, of_statistics{0};
@@ -100,18 +110,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(
     parallel_over(problem.tiles(), problem.to * problem.tile_pixels(), [&](int64_t first, int64_t last) {
       embedding::forward<T>(problem, operands, first, last, sums.data(), products, out);
     });
-    // In the order of the tiles, whoever summed them.
+    // In the order of the tiles, whichever thread summed them.
     *loss.mutable_data_ptr<T>() = static_cast<T>(std::accumulate(sums.begin(), sums.end(), 0.0));
   });
   return {loss, pooled, argmax, statistics};
 }
 
 std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
-    const Tensor& grad_loss, std::optional<Tensor> grad_pooled, const Tensor& student, const Tensor& weight,
-    std::optional<Tensor> bias, std::optional<Tensor> teacher, const Tensor& argmax, const Tensor& statistics,
-    bool relu, double eps, int64_t kernel_h, int64_t kernel_w) {
-  const EmbeddedSizes sizes = check_embedded_distance_backward(
-      grad_loss, grad_pooled, student, weight, bias, teacher, argmax, statistics, eps, kernel_h, kernel_w);
+    const Tensor& grad_loss, const std::optional<Tensor>& grad_pooled, const Tensor& student, const Tensor& weight,
+    const std::optional<Tensor>& bias, const std::optional<Tensor>& teacher, const Tensor& argmax,
+    const Tensor& statistics, bool relu, double eps, int64_t kernel_h, int64_t kernel_w) {
+  const EmbeddedSizes sizes = check_embedded_distance_backward(grad_loss, grad_pooled, student, weight, bias, teacher,
+                                                               argmax, statistics, eps, kernel_h, kernel_w);
   Tensor grad_student =
       empty_on_device_of(student, shape_of(student), student.scalar_type(), memory_format_of(student));
   Tensor grad_weight = empty_on_device_of(weight, shape_of(weight), weight.scalar_type());
@@ -125,8 +135,8 @@ std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
     const embedding::Problem& problem = inputs.problem;
     const embedding::Operands<T> operands = inputs.operands();
     const embedding::Upstream<T> upstream{*grad_loss.const_data_ptr<T>(), products.const_data_ptr<T>(),
-                                         grad_pooled.has_value() ? of_pooled.const_data_ptr<T>() : nullptr,
-                                         winners.const_data_ptr<uint8_t>()};
+                                          grad_pooled.has_value() ? of_pooled.const_data_ptr<T>() : nullptr,
+                                          winners.const_data_ptr<uint8_t>()};
     const FeatureMap out = inputs.result(grad_student);
     advise_large_pages(out.data, grad_student.numel() * bytes_of(out.storage));
     const int64_t groups = problem.groups(), row = padded<T>(problem.from);
@@ -149,7 +159,8 @@ std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
         const T* partial = of_weight.data() + (group * problem.to + c) * row;
         for (int64_t k = 0; k < problem.from; ++k) sum[k] += static_cast<double>(partial[k]);
       }
-      narrow_row(storage_of(grad_weight), sum.data(), problem.from, grad_weight.mutable_data_ptr(), c * problem.from, 1);
+      narrow_row(storage_of(grad_weight), sum.data(), problem.from, grad_weight.mutable_data_ptr(), c * problem.from,
+                 1);
     }
     for (int64_t group = 1; group < groups; ++group) {
       for (int64_t c = 0; c < problem.to; ++c) of_bias[c] += of_bias[group * problem.to + c];

@@ -16,9 +16,8 @@
 namespace skt {
 namespace {
 
-Tensor geodesic_neighbors(
-    const Tensor& points, int64_t neighbors, int64_t height, int64_t width, std::optional<Tensor> roi,
-    std::optional<Tensor> image, double weight, double gain) {
+Tensor geodesic_neighbors(const Tensor& points, int64_t neighbors, int64_t height, int64_t width,
+                          std::optional<Tensor> roi, std::optional<Tensor> image, double weight, double gain) {
   check_geodesic_neighbors(points, neighbors, height, width, roi, image, weight, gain);
   const Arguments check("geodesic_neighbors");
   const Tensor dense = torch::stable::contiguous(points);
@@ -35,13 +34,16 @@ Tensor geodesic_neighbors(
 
   Tensor out = torch::stable::new_empty(points, {people, neighbors});
   double* distances = out.mutable_data_ptr<double>();
-  const geodesic::Terrain terrain{height, width, image.has_value() ? image->size(1) : 0, region,
+  const geodesic::Terrain terrain{height,
+                                  width,
+                                  image.has_value() ? image->size(1) : 0,
+                                  region,
                                   image.has_value() && weight > 0 ? image->const_data_ptr<float>() : nullptr,
                                   geodesic::pixels_per_change(weight, gain)};
   geodesic::StepCosts costs(height, width);
   parallel_over(height, 4 * width, [&](int64_t first, int64_t last) { costs.set_rows(terrain, first, last); });
   const geodesic::PeopleByPixel by_pixel(xy, inside, height, width);
-  std::atomic<int64_t> next{0};  // whichever thread is free takes the next person
+  std::atomic<int64_t> next{0};  // a free thread takes the next person
   torch::stable::parallel_for(0, torch::stable::get_num_threads(), 1, [&](int64_t, int64_t) {
     geodesic::NeighborSearch search(costs, height, width, xy, by_pixel);
     for (int64_t i = next++; i < people; i = next++) {

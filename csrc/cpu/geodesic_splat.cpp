@@ -23,12 +23,12 @@ using geodesic::Window;
 
 constexpr int64_t kGroupCells = 1 << 19;  // 2 MiB of windows are held at a time
 
-std::vector<Window> windows_on(
-    const Maps& maps, const Tensor& points, const Tensor& sigma, const Tensor& offsets, double truncate) {
+std::vector<Window> windows_on(const Maps& maps, const Tensor& points, const Tensor& sigma, const Tensor& offsets,
+                               double truncate) {
   const Arguments check("geodesic_splat");
   const std::vector<int64_t> starts = checked_offsets(check, offsets, points.size(0));
   const double* xy = points.const_data_ptr<double>();
-  const double* widths = sigma.const_data_ptr<double>();
+  const double* sigmas = sigma.const_data_ptr<double>();
   std::vector<Window> windows;
   windows.reserve(points.size(0));
   for (int64_t image = 0; image < maps.images; ++image) {
@@ -37,11 +37,11 @@ std::vector<Window> windows_on(
       const double x = xy[2 * i], y = xy[2 * i + 1];
       check_point(check, i, x, y);
       Window window{};
-      window.radius = checked_radius(check, i, widths[i], truncate);
+      window.radius = checked_radius(check, i, sigmas[i], truncate);
       if (!stands_inside(x, y, maps.height, maps.width, roi)) continue;
       window.row = static_cast<int64_t>(y);
       window.column = static_cast<int64_t>(x);
-      window.sigma = widths[i];
+      window.sigma = sigmas[i];
       window.image = image;
       geodesic::place(maps, window);
       windows.push_back(window);
@@ -50,7 +50,7 @@ std::vector<Window> windows_on(
   return windows;
 }
 
-// Paints the windows, whichever thread is free the next one; they do not touch each other.
+// Draws the windows: each thread takes the next one when it is free. Their cells do not overlap.
 void paint(const std::vector<Window>& windows, const Maps& maps, bool conserve, const std::vector<StepCosts>& costs,
            bool flat, float* cells) {
   std::atomic<size_t> next{0};
@@ -60,9 +60,9 @@ void paint(const std::vector<Window>& windows, const Maps& maps, bool conserve, 
   });
 }
 
-Tensor geodesic_splat(
-    const Tensor& points, const Tensor& sigma, const Tensor& offsets, int64_t height, int64_t width, int64_t stride,
-    double truncate, bool conserve, std::optional<Tensor> roi, std::optional<Tensor> image, double weight, double gain) {
+Tensor geodesic_splat(const Tensor& points, const Tensor& sigma, const Tensor& offsets, int64_t height, int64_t width,
+                      int64_t stride, double truncate, bool conserve, std::optional<Tensor> roi,
+                      std::optional<Tensor> image, double weight, double gain) {
   check_geodesic_splat(points, sigma, offsets, height, width, stride, truncate, roi, image, weight, gain);
   if (roi.has_value()) roi = torch::stable::contiguous(*roi);
   if (image.has_value()) image = torch::stable::contiguous(*image);
@@ -70,8 +70,9 @@ Tensor geodesic_splat(
   const float* values = image.has_value() && weight > 0 ? image->const_data_ptr<float>() : nullptr;
   const Maps maps{offsets.size(0) - 1, height, width, stride, inside};
   Tensor out = torch::stable::new_zeros(points, {maps.images, maps.rows(), maps.columns()}, ScalarType::Float);
-  const std::vector<Window> windows = windows_on(maps, torch::stable::contiguous(points), torch::stable::contiguous(sigma),
-                                                 torch::stable::contiguous(offsets), truncate);
+  const std::vector<Window> windows =
+      windows_on(maps, torch::stable::contiguous(points), torch::stable::contiguous(sigma),
+                 torch::stable::contiguous(offsets), truncate);
   if (windows.empty()) return out;
 
   const int64_t pixels = height * width, channels = image.has_value() ? image->size(1) : 0;
@@ -79,7 +80,10 @@ Tensor geodesic_splat(
   std::vector<StepCosts> costs;
   costs.reserve(maps.images);
   for (int64_t i = 0; i < maps.images && !(flat && inside == nullptr); ++i) {
-    const geodesic::Terrain terrain{height, width, channels, inside == nullptr ? nullptr : inside + i * pixels,
+    const geodesic::Terrain terrain{height,
+                                    width,
+                                    channels,
+                                    inside == nullptr ? nullptr : inside + i * pixels,
                                     flat ? nullptr : values + i * channels * pixels,
                                     geodesic::pixels_per_change(weight, gain)};
     costs.emplace_back(height, width);

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <vector>
 
+#include "feature_map_of.h"
 #include "kernels/cpu/large_memory.h"
 #include "kernels/cpu/pool_and_pack.h"
 #include "skt/dispatch.h"
@@ -22,8 +23,9 @@ max_pool::Problem problem_of(const Tensor& feature, const std::vector<int64_t>& 
           feature.size(3), kernels[2 * index], kernels[2 * index + 1]};
 }
 
-std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(
-    std::vector<Tensor> features, std::vector<int64_t> kernels, bool normalize, bool with_argmax) {
+std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(const std::vector<Tensor>& features,
+                                                          const std::vector<int64_t>& kernels, bool normalize,
+                                                          bool with_argmax) {
   const PackedSizes sizes = check_pool_and_pack(features, kernels);
   const int64_t positions = sizes.height * sizes.width;
   const ScalarType accumulator = accumulator_of(features);
@@ -41,7 +43,7 @@ std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(
     Place place{sizes.channels, 0};
     for (size_t i = 0; i < features.size(); ++i) {
       const max_pool::Problem problem = problem_of(features[i], kernels, i);
-      const FeatureMap map = feature_map(features[i]);
+      const FeatureMap map = feature_map_of(features[i]);
       const int64_t planes = problem.batch * problem.channels;
       if (pool_and_pack::by_channels(problem, map)) {
         parallel_over(problem.batch * problem.out_height(), problem.width * problem.kernel_h * problem.channels,
@@ -64,19 +66,21 @@ std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(
   return {packed, argmax, inverse_deviation};
 }
 
-std::vector<Tensor> pool_and_pack_backward(
-    const Tensor& grad, const Tensor& packed, const Tensor& argmax, const Tensor& inverse_deviation,
-    std::vector<Tensor> features, std::vector<int64_t> kernels) {
+std::vector<Tensor> pool_and_pack_backward(const Tensor& grad, const Tensor& packed, const Tensor& argmax,
+                                           const Tensor& inverse_deviation, const std::vector<Tensor>& features,
+                                           const std::vector<int64_t>& kernels) {
   const PackedSizes sizes = check_pool_and_pack_backward(grad, packed, argmax, inverse_deviation, features, kernels);
   const Tensor dense_grad = torch::stable::contiguous(grad), dense_packed = torch::stable::contiguous(packed);
   const Tensor winners = torch::stable::contiguous(argmax), inverse = torch::stable::contiguous(inverse_deviation);
   std::vector<Tensor> gradients;
   visit_accumulator(packed.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
-    pool_and_pack::Gradient<T> gradient{dense_grad.const_data_ptr<T>(), dense_packed.const_data_ptr<T>(),
+    pool_and_pack::Gradient<T> gradient{dense_grad.const_data_ptr<T>(),
+                                        dense_packed.const_data_ptr<T>(),
                                         winners.const_data_ptr<uint8_t>(),
                                         is_normalized(inverse_deviation) ? inverse.const_data_ptr<T>() : nullptr,
-                                        {sizes.channels, 0}, sizes.height * sizes.width};
+                                        {sizes.channels, 0},
+                                        sizes.height * sizes.width};
     for (size_t i = 0; i < features.size(); ++i) {
       const Tensor& feature = features[i];
       const max_pool::Problem problem = problem_of(feature, kernels, i);

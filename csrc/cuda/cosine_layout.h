@@ -1,4 +1,4 @@
-// What the host code of the cosine operators shares: how (N, C, H, W) tensors lie, and which kernel may take them.
+// For the host code of the cosine loss: the layout of (N, C, H, W) tensors, and which kernel can take them.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -27,7 +27,7 @@ inline Sizes kernel_sizes(const Tensor& student) {
   return {student.size(0), student.size(1), student.size(2) * student.size(3)};
 }
 
-// Whether every pack of Count neighbours lies on a multiple of its own size.
+// Whether every pack of Count neighbours is aligned to its own size.
 template <class Element, int Count>
 bool aligned(const Tensor& tensor, int64_t image, int64_t other) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
@@ -44,7 +44,7 @@ bool packs_of_channels(const Tensor& tensor, const Strides& strides) {
   return aligned<Element, Count>(tensor, strides.image, strides.pixel);
 }
 
-// Neighbours of which the larger element type fills 16 bytes.
+// The number of neighbours that fill 16 bytes in the larger element type.
 template <class S, class T>
 constexpr int widest() {
   return 16 / static_cast<int>(std::max(sizeof(S), sizeof(T)));
@@ -69,8 +69,10 @@ void visit_element_pair(const Tensor& student, const Tensor& teacher, Visit visi
     visit_element(teacher.scalar_type(), [&](auto t) {
       using T = decltype(t);
       constexpr bool kTwoHalves = sizeof(S) == 2 && sizeof(T) == 2 && !std::is_same_v<S, T>;
-      if constexpr (kTwoHalves) fail("skt_ext: no CUDA kernel for float16 with bfloat16: see prepared");
-      else visit(S{}, T{});
+      if constexpr (kTwoHalves)
+        fail("skt_ext: no CUDA kernel for float16 with bfloat16: see prepared");
+      else
+        visit(S{}, T{});
     });
   });
 }

@@ -17,10 +17,10 @@ namespace {
 namespace kernels = gpu::cosine;
 
 constexpr int64_t kEnoughBlocks = 512;
-constexpr int64_t kSharedBytes = 34 << 10;  // two blocks and more share the 100 KiB of sm_86, 89 and 120
+constexpr int64_t kSharedBytes = 34 << 10;  // at least two blocks share the 100 KiB of sm_86, 89 and 120
 
-// The widest tile that fits with all its channels, and that leaves blocks enough for a whole GPU. A row of a tile, one
-// channel, is not less than a sector of 32 bytes; of more channels than fit, as many as do.
+// The widest tile that fits with all its channels and still gives enough blocks for a whole GPU. A row of a tile, one
+// channel, has at least a sector of 32 bytes. If not all channels fit, the tile holds as many as do.
 template <class S, class T, int Count>
 kernels::LossTile<S, T> tile_for(const Sizes& sizes, bool with_gradient) {
   constexpr int kFewest = Count == 1 ? 8 : 2;
@@ -54,16 +54,16 @@ struct Outputs {
 };
 
 template <class S, class T>
-void loss_and_gradient(
-    const CudaDevice& device, const Tensor& student, const Tensor& teacher, double eps, double scale,
-    const Outputs& outputs) {
+void loss_and_gradient(const CudaDevice& device, const Tensor& student, const Tensor& teacher, double eps, double scale,
+                       const Outputs& outputs) {
   using A = accumulator_t<S, T>;
   using G = kernels::gradient_t<S, T>;
   constexpr int kWidest = widest<S, T>();
   constexpr const char* op = "cosine_loss";
   Tensor* const gradient = outputs.gradient;
   const Sizes all = kernel_sizes(student);
-  const Strides s = kernel_strides(student), t = kernel_strides(teacher), o = gradient ? kernel_strides(*gradient) : Strides{};
+  const Strides s = kernel_strides(student), t = kernel_strides(teacher),
+                o = gradient ? kernel_strides(*gradient) : Strides{};
   const S* from_s = static_cast<const S*>(student.const_data_ptr());
   const T* from_t = static_cast<const T*>(teacher.const_data_ptr());
   G* to = gradient ? static_cast<G*>(gradient->mutable_data_ptr()) : nullptr;
@@ -93,11 +93,10 @@ void loss_and_gradient(
       constexpr int kCount = decltype(count)::value;
       const kernels::LossTile<S, T> tile = tile_for<S, T, kCount>(all, gradient != nullptr);
       const Sizes sizes = kernels::in_blocks_of(tile.pixels, all);
-      shape = {sizes.batch * sizes.blocks, 1, dim3(kernels::kThreads),
-               static_cast<size_t>(tile.bytes())};
+      shape = {sizes.batch * sizes.blocks, 1, dim3(kernels::kThreads), static_cast<size_t>(tile.bytes())};
       if (!distances) partials = partials_for<A>(student, shape, memory);
-      launch(op, device, shape, kernels::loss_by_pixels<S, T, kCount>, from_s, s, from_t, t, sizes, tile, eps, scale, to,
-             o, distances, partials);
+      launch(op, device, shape, kernels::loss_by_pixels<S, T, kCount>, from_s, s, from_t, t, sizes, tile, eps, scale,
+             to, o, distances, partials);
     });
   }
   if (distances) return;
@@ -105,8 +104,8 @@ void loss_and_gradient(
   launch(op, device, one_block, gpu::sum_partials<A, A>, partials, shape.blocks, loss);
 }
 
-std::tuple<Tensor, Tensor> cosine_loss(
-    const Tensor& student, const Tensor& teacher, double eps, double scale, bool with_gradient, bool per_pixel) {
+std::tuple<Tensor, Tensor> cosine_loss(const Tensor& student, const Tensor& teacher, double eps, double scale,
+                                       bool with_gradient, bool per_pixel) {
   check_cosine_loss(student, teacher, eps, scale);
   const int64_t batch = student.size(0), height = student.size(2), width = student.size(3);
   const ScalarType accumulator = accumulator_of(student, teacher), dtype = gradient_dtype(student, accumulator);
@@ -122,8 +121,8 @@ std::tuple<Tensor, Tensor> cosine_loss(
     torch::stable::zero_(loss);
   } else {
     visit_element_pair(from.student, from.teacher, [&](auto s, auto t) {
-      loss_and_gradient<decltype(s), decltype(t)>(
-          device, from.student, from.teacher, eps, scale, {loss, with_gradient ? &gradient : nullptr, per_pixel});
+      loss_and_gradient<decltype(s), decltype(t)>(device, from.student, from.teacher, eps, scale,
+                                                  {loss, with_gradient ? &gradient : nullptr, per_pixel});
     });
   }
   return {loss, torch::stable::to(gradient, dtype)};
@@ -138,8 +137,9 @@ void rescale(const CudaDevice& device, Tensor& gradient, const Tensor& grad, dou
   const int64_t count = gradient.numel();
   visit_count<kWidest>(reinterpret_cast<uintptr_t>(data) % 16 == 0, [&](auto width) {
     constexpr int kCount = decltype(width)::value;
-    constexpr int64_t kMostBlocks = 2048;  // enough for a whole GPU, few where there is nothing to do
-    const Launch shape{std::min(divide_up(count, int64_t{kernels::kThreads * kCount}), kMostBlocks), 1, dim3(kernels::kThreads)};
+    constexpr int64_t kMostBlocks = 2048;  // enough for a whole GPU, and few if there is nothing to do
+    const Launch shape{std::min(divide_up(count, int64_t{kernels::kThreads * kCount}), kMostBlocks), 1,
+                       dim3(kernels::kThreads)};
     launch("rescale_", device, shape, kernels::rescale<E, kCount>, data, count, wide.const_data_ptr<A>(), scale);
   });
 }

@@ -48,12 +48,11 @@ bool rows_aligned(const Tensor& tensor) {
 }
 
 template <class Engine>
-void forward(
-    const char* op, const CudaDevice& device, const Tensor& student, const Tensor& teacher, const Groups& groups,
-    Tensor& distance, Tensor& difference) {
+void forward(const char* op, const CudaDevice& device, const Tensor& student, const Tensor& teacher,
+             const Groups& groups, Tensor& distance, Tensor& difference) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile, kSide = kTile / kernels::kSquare;
-  // By registers two, the kernel's launch bounds; by shared memory, of which sm_75 has 64 KiB, one there.
+  // Registers allow two, the kernel's launch bounds; shared memory, of which sm_75 has 64 KiB, only one there.
   const int64_t blocks_per_processor = device.major_version() < 8 ? 1 : 2;
   const int64_t batch = student.size(0), positions = student.size(2);
   const int tiles = kernels::tiles_of(groups, kTile);
@@ -64,17 +63,19 @@ void forward(
 
   Tensor partial = torch::stable::new_empty(student, {batch * parts * tiles, kTile, kTile});
   Tensor sums = torch::stable::new_empty(student, {batch, tiles * kSide * kSide}, ScalarType::Double);
-  launch(op, device, {batch * parts * tiles, 1, dim3(Engine::kThreads), kSharedBytes<Engine>}, kernels::products<Engine>,
-         student.const_data_ptr<T>(), teacher.const_data_ptr<T>(), groups, positions, parts, tiles, wide,
-         partial.mutable_data_ptr<T>());
-  launch(op, device, {sums.numel(), 1, dim3(kernels::kFinishThreads)}, kernels::finish<T, kTile>, partial.const_data_ptr<T>(), groups, positions, parts, tiles,
-         difference.mutable_data_ptr<T>(), sums.mutable_data_ptr<double>());
+  launch(op, device, {batch * parts * tiles, 1, dim3(Engine::kThreads), kSharedBytes<Engine>},
+         kernels::products<Engine>, student.const_data_ptr<T>(), teacher.const_data_ptr<T>(), groups, positions, parts,
+         tiles, wide, partial.mutable_data_ptr<T>());
+  launch(op, device, {sums.numel(), 1, dim3(kernels::kFinishThreads)}, kernels::finish<T, kTile>,
+         partial.const_data_ptr<T>(), groups, positions, parts, tiles, difference.mutable_data_ptr<T>(),
+         sums.mutable_data_ptr<double>());
   launch(op, device, {batch, 1, dim3(gpu::kSumThreads)}, gpu::sum_partials<double, T>, sums.const_data_ptr<double>(),
          sums.size(1), distance.mutable_data_ptr<T>());
 }
 
-std::tuple<Tensor, Tensor> dense_fsp_distance(
-    const Tensor& student, const Tensor& teacher, std::vector<int64_t> channels, bool adjacent, std::string precision) {
+std::tuple<Tensor, Tensor> dense_fsp_distance(const Tensor& student, const Tensor& teacher,
+                                              const std::vector<int64_t>& channels, bool adjacent,
+                                              const std::string& precision) {
   constexpr const char* op = "dense_fsp_distance";
   check_dense_fsp_distance(student, teacher, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1);
@@ -98,9 +99,8 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(
 }
 
 template <class Engine>
-void backward(
-    const char* op, const CudaDevice& device, const Tensor& grad, const Tensor& student, const Tensor& difference,
-    const Groups& groups, Tensor& out) {
+void backward(const char* op, const CudaDevice& device, const Tensor& grad, const Tensor& student,
+              const Tensor& difference, const Groups& groups, Tensor& out) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile, kPerChunk = 16 / sizeof(T);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
@@ -113,15 +113,15 @@ void backward(
          out.mutable_data_ptr<T>());
 }
 
-Tensor dense_fsp_distance_backward(
-    const Tensor& grad, const Tensor& student, const Tensor& difference, std::vector<int64_t> channels, bool adjacent,
-    std::string precision) {
+Tensor dense_fsp_distance_backward(const Tensor& grad, const Tensor& student, const Tensor& difference,
+                                   const std::vector<int64_t>& channels, bool adjacent, const std::string& precision) {
   constexpr const char* op = "dense_fsp_distance_backward";
   check_dense_fsp_distance_backward(grad, student, difference, channels, precision);
   Tensor out = torch::stable::new_empty(student, {student.size(0), student.size(1), student.size(2)});
   if (out.numel() == 0) return out;
   const Groups groups = groups_of(op, channels, adjacent);
-  const Tensor from_student = torch::stable::contiguous(student), from_difference = torch::stable::contiguous(difference);
+  const Tensor from_student = torch::stable::contiguous(student),
+               from_difference = torch::stable::contiguous(difference);
   // A difference may lie beyond float16's range: "float16" multiplies as tf32 here, which has as many bits.
   const CudaDevice device(student);
   visit_engine(device, student, precision, [&](auto* engine) {

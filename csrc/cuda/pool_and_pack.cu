@@ -21,8 +21,8 @@ using max_pool::kThreads;
 
 // One feature, or its gradient, as the kernels take it. rows: those of its channels in the packed matrix (N, total, P).
 template <class A>
-max_pool::Feature feature_of(
-    const char* op, const Tensor& map, int64_t kernel_h, int64_t kernel_w, A* rows, uint8_t* winners, int64_t total) {
+max_pool::Feature feature_of(const char* op, const Tensor& map, int64_t kernel_h, int64_t kernel_w, A* rows,
+                             uint8_t* winners, int64_t total) {
   constexpr int64_t kMost = int64_t{1} << 30;
   if (map.size(1) > kMost || map.size(2) > kMost || map.size(3) > kMost) {
     fail("skt_ext::", op, ": CUDA kernels take C, H and W of at most 2^30; got ", list(shape_of(map)));
@@ -30,8 +30,8 @@ max_pool::Feature feature_of(
   max_pool::Feature feature{};
   // The stride of an axis of size 1 says nothing; a single column has that of its rows.
   const int64_t stride_w = map.size(3) == 1 ? map.stride(2) : map.stride(3);
-  feature.map = {const_cast<void*>(map.const_data_ptr()), storage_of(map), map.stride(0), map.stride(1), map.stride(2),
-                 stride_w};
+  feature.map = {
+      const_cast<void*>(map.const_data_ptr()), storage_of(map), map.stride(0), map.stride(1), map.stride(2), stride_w};
   feature.channels = static_cast<int>(map.size(1));
   feature.height = static_cast<int>(map.size(2));
   feature.width = static_cast<int>(map.size(3));
@@ -45,9 +45,8 @@ max_pool::Feature feature_of(
 // Calls visit(table, blocks, bytes of shared memory) for the features, kMaxFeatures at a time. maps: the features or
 // their gradients. packed (N, C, P); winners of the same shape, or null. bytes_of(feature): shared memory of a tile.
 template <class A, class BytesOf, class Visit>
-void visit_tables(
-    const char* op, const std::vector<Tensor>& maps, const std::vector<int64_t>& sizes_of_windows, const Tensor& packed,
-    uint8_t* winners, BytesOf bytes_of, Visit visit) {
+void visit_tables(const char* op, const std::vector<Tensor>& maps, const std::vector<int64_t>& sizes_of_windows,
+                  const Tensor& packed, uint8_t* winners, BytesOf bytes_of, Visit visit) {
   const int64_t batch = packed.size(0), total = packed.size(1), positions = packed.size(2);
   A* const rows = static_cast<A*>(const_cast<void*>(packed.const_data_ptr()));
   int64_t channel = 0;
@@ -75,12 +74,15 @@ void visit_tables(
 template <class A, class Visit>
 void visit_count(int64_t positions, Visit visit) {
   constexpr int kPacked = 16 / sizeof(A);
-  if (positions % kPacked == 0) visit(std::integral_constant<int, kPacked>{});
-  else visit(std::integral_constant<int, 1>{});
+  if (positions % kPacked == 0)
+    visit(std::integral_constant<int, kPacked>{});
+  else
+    visit(std::integral_constant<int, 1>{});
 }
 
-std::tuple<Tensor, Tensor, Tensor> pool_and_pack(
-    std::vector<Tensor> features, std::vector<int64_t> sizes_of_windows, bool normalize, bool with_argmax) {
+std::tuple<Tensor, Tensor, Tensor> pool_and_pack(const std::vector<Tensor>& features,
+                                                 const std::vector<int64_t>& sizes_of_windows, bool normalize,
+                                                 bool with_argmax) {
   constexpr const char* op = "pool_and_pack";
   const PackedSizes sizes = check_pool_and_pack(features, sizes_of_windows);
   const std::vector<int64_t> shape{sizes.batch, sizes.channels, sizes.height * sizes.width};
@@ -109,9 +111,9 @@ std::tuple<Tensor, Tensor, Tensor> pool_and_pack(
   return {packed, argmax, inverse_deviation};
 }
 
-std::vector<Tensor> pool_and_pack_backward(
-    const Tensor& grad, const Tensor& packed, const Tensor& argmax, const Tensor& inverse_deviation,
-    std::vector<Tensor> features, std::vector<int64_t> sizes_of_windows) {
+std::vector<Tensor> pool_and_pack_backward(const Tensor& grad, const Tensor& packed, const Tensor& argmax,
+                                           const Tensor& inverse_deviation, const std::vector<Tensor>& features,
+                                           const std::vector<int64_t>& sizes_of_windows) {
   constexpr const char* op = "pool_and_pack_backward";
   const PackedSizes sizes =
       check_pool_and_pack_backward(grad, packed, argmax, inverse_deviation, features, sizes_of_windows);
@@ -143,8 +145,8 @@ std::vector<Tensor> pool_and_pack_backward(
     }
     visit_tables<A>(op, gradients, sizes_of_windows, from, const_cast<uint8_t*>(winners.const_data_ptr<uint8_t>()),
                     max_pool::backward_bytes<A>, [&](const kernels::Table<A>& table, int64_t blocks, size_t bytes) {
-                      launch(op, device, {blocks, 1, dim3(kThreads), bytes}, kernels::scatter<A>, table, normalised_rows,
-                             normalised_terms, sizes.channels);
+                      launch(op, device, {blocks, 1, dim3(kThreads), bytes}, kernels::scatter<A>, table,
+                             normalised_rows, normalised_terms, sizes.channels);
                     });
   });
   return gradients;

@@ -1,4 +1,4 @@
-// Threads run one at a time, so that an atomic is the plain operation; the race checker must know that it is one.
+// Threads run one at a time, so an atomic is the ordinary operation; only the race checker must know that it is one.
 #pragma once
 
 #include <algorithm>
@@ -19,11 +19,11 @@ template <class Value, class Combine>
 
 }  // namespace skt::emulation
 
-#define SKT_ATOMIC(name, expression)                                                                      \
-  template <class Value>                                                                                  \
-  inline Value name(Value* at, std::common_type_t<Value> value) {                                         \
-    return skt::emulation::atomic(                                                                        \
-        at, [=](Value before) __attribute__((no_sanitize("thread"))) { return Value(expression); });      \
+#define SKT_ATOMIC(name, expression)                                                                 \
+  template <class Value>                                                                             \
+  inline Value name(Value* at, std::common_type_t<Value> value) {                                    \
+    return skt::emulation::atomic(                                                                   \
+        at, [=](Value before) __attribute__((no_sanitize("thread"))) { return Value(expression); }); \
   }
 SKT_ATOMIC(atomicAdd, before + value)
 SKT_ATOMIC(atomicSub, before - value)
@@ -36,7 +36,6 @@ SKT_ATOMIC(atomicExch, value)
 
 template <class Value>
 inline Value atomicCAS(Value* at, std::common_type_t<Value> expected, std::common_type_t<Value> value) {
-  return skt::emulation::atomic(at, [=](Value before) __attribute__((no_sanitize("thread"))) {
-    return before == expected ? value : before;
-  });
+  return skt::emulation::atomic(
+      at, [=](Value before) __attribute__((no_sanitize("thread"))) { return before == expected ? value : before; });
 }

@@ -1,4 +1,4 @@
-// CUDA C++ for g++: kernels included after this file run on the CPU, for tests. See README.md.
+// CUDA C++ for g++: kernels that are included after this file run on the CPU, for tests. See README.md.
 #pragma once
 
 #ifdef __CUDACC__

@@ -24,8 +24,8 @@ class Fiber {
   bool owns(const void* address) const;
 
  private:
-  char* stack_ = nullptr;          // none: the fiber that the process came with
-  void* pointer_ = nullptr;        // of the stack, while the fiber is not running
+  char* stack_ = nullptr;    // none: the fiber that the process came with
+  void* pointer_ = nullptr;  // of the stack, while the fiber is not running
   void* sanitizer_frames_ = nullptr;
 };
 

@@ -42,8 +42,23 @@ inline void __threadfence() {}
 inline void __threadfence_block() {}
 
 // Loads and stores with a hint for the caches.
-template <class Value> inline Value __ldg(const Value* from) { return *from; }
-template <class Value> inline Value __ldcs(const Value* from) { return *from; }
-template <class Value> inline Value __ldcg(const Value* from) { return *from; }
-template <class Value> inline void __stcs(Value* to, Value value) { *to = value; }
-template <class Value> inline void __stcg(Value* to, Value value) { *to = value; }
+template <class Value>
+inline Value __ldg(const Value* from) {
+  return *from;
+}
+template <class Value>
+inline Value __ldcs(const Value* from) {
+  return *from;
+}
+template <class Value>
+inline Value __ldcg(const Value* from) {
+  return *from;
+}
+template <class Value>
+inline void __stcs(Value* to, Value value) {
+  *to = value;
+}
+template <class Value>
+inline void __stcg(Value* to, Value value) {
+  *to = value;
+}

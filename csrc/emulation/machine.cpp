@@ -36,7 +36,9 @@ class Machine {
     const char* order = std::getenv("SKT_EMULATION_ORDER");
     const char* seed = std::getenv("SKT_EMULATION_SEED");
     const std::string name = order ? order : "forward";
-    set_order(name == "reverse" ? Order::reverse : name == "random" ? Order::random : Order::forward,
+    set_order(name == "reverse"  ? Order::reverse
+              : name == "random" ? Order::random
+                                 : Order::forward,
               seed ? std::strtoull(seed, nullptr, 10) : 0);
   }
 
@@ -89,7 +91,9 @@ std::string text(uint3 index) {
   return out.str();
 }
 
-std::string name_of(const Thread& thread) { return "thread " + text(thread.index) + " of block " + text(builtin.block); }
+std::string name_of(const Thread& thread) {
+  return "thread " + text(thread.index) + " of block " + text(builtin.block);
+}
 
 std::string place_of(const Thread& thread) {
   return name_of(thread) + " at " + thread.site.file + ":" + std::to_string(thread.site.line);
@@ -121,10 +125,12 @@ void Machine::release_barrier(unsigned count) {
   const Thread *waiting = nullptr, *in_call = nullptr, *gone = nullptr;
   for (unsigned i = 0; i < count; ++i) {
     const Thread& thread = threads[i];
-    (thread.state == Thread::State::done ? gone : thread.state == Thread::State::at_barrier ? waiting : in_call) = &thread;
+    (thread.state == Thread::State::done         ? gone
+     : thread.state == Thread::State::at_barrier ? waiting
+                                                 : in_call) = &thread;
   }
   if (in_call) {
-    throw Error("deadlock: " + place_of(*in_call) + " waits for lanes of its mask that never come" +
+    throw Error("deadlock: " + place_of(*in_call) + " waits for lanes of its mask that never arrive" +
                 (waiting ? "; " + place_of(*waiting) + " waits at a barrier" : ""));
   }
   if (gone) {
@@ -295,7 +301,8 @@ LaneValues exchange(unsigned mask, const void* value, size_t bytes, Collective k
     for (unsigned missing = 0; missing < kLanes && first + missing < threads; ++missing) {
       if (!(mask >> missing & 1) || call->values.arrived >> missing & 1) continue;
       if (machine.threads[first + missing].state == Thread::State::done) {
-        fail(place_of(thread) + " waits for " + name_of(machine.threads[first + missing]) + ", which has left the kernel");
+        fail(place_of(thread) + " waits for " + name_of(machine.threads[first + missing]) +
+             ", which has left the kernel");
       }
     }
     thread.state = Thread::State::in_warp_call;
@@ -336,7 +343,8 @@ void copy_async(void* to, const void* from, size_t bytes, size_t zeros) {
   // Read here, so that AddressSanitizer names the line that asks for the copy.
   for (size_t i = 0; i < bytes; ++i) {
     [[maybe_unused]] const volatile char target = static_cast<const volatile char*>(to)[i];
-    if (i < bytes - zeros) [[maybe_unused]] const volatile char source = static_cast<const volatile char*>(from)[i];
+    if (i < bytes - zeros) [[maybe_unused]]
+      const volatile char source = static_cast<const volatile char*>(from)[i];
   }
   note(to, bytes, Access::write, instruction);
   note(from, bytes - zeros, Access::read, instruction);

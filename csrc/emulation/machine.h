@@ -1,5 +1,5 @@
-// The machine that emulated kernels run on: one block at a time, one CUDA thread at a time. A thread runs until it meets
-// a barrier or a warp collective; which one runs next is the order under test.
+// The machine that emulated kernels run on: one block at a time, one CUDA thread at a time. A thread runs until it
+// meets a barrier or a warp collective; which one runs next is the order under test.
 #pragma once
 
 #include <vector_types.h>
@@ -18,7 +18,7 @@ namespace skt::emulation {
 
 constexpr int kLanes = 32;
 
-// A kernel did what CUDA does not define; the message names the thread, the block and the line.
+// A kernel did something that CUDA leaves undefined; the message names the thread, the block and the line.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -50,9 +50,9 @@ struct Thread {
   Fiber fiber;
   State state = State::done;
   uint3 index{};
-  unsigned number = 0;        // in the block
-  Site site{};                // of the barrier or collective it waits at
-  int vote = 0;               // brought to the barrier
+  unsigned number = 0;  // in the block
+  Site site{};          // of the barrier or collective it waits at
+  int vote = 0;         // given to the barrier
   WarpCall* call = nullptr;
   std::vector<AsyncCopy> copies;
   int copy_group = 0;
@@ -61,7 +61,7 @@ struct Thread {
   unsigned lane() const { return number % kLanes; }
 };
 
-// threadIdx and the like, apart from everything else so that the race checker can tell them from memory of the kernel.
+// threadIdx and so on, kept apart so that the race checker can tell them from the kernel's memory.
 struct BuiltinVariables {
   uint3 thread{}, block{};
   dim3 threads, blocks;
@@ -73,7 +73,7 @@ struct Votes {
   int count;
 };
 
-// What the lanes of a warp put into a collective. A lane that does not exist gives all bits set, a NaN.
+// What the lanes of a warp put into a collective. The value of a lane that does not exist has all bits set, a NaN.
 struct LaneValues {
   unsigned arrived = 0;
   alignas(16) unsigned char bytes[kLanes][16];
@@ -90,10 +90,10 @@ enum class Collective { sync, shuffle, vote, reduce, matrix };
 
 // The block that is running.
 struct Block {
-  Thread* current = nullptr;           // null outside kernels
+  Thread* current = nullptr;  // null outside kernels
   uint64_t launch = 0, number = 0;
-  uint32_t barriers = 0;               // passed so far by the block
-  std::vector<uint32_t> warp_syncs;    // passed so far by each warp
+  uint32_t barriers = 0;             // passed so far by the block
+  std::vector<uint32_t> warp_syncs;  // passed so far by each warp
   char* dynamic_shared = nullptr;
   size_t dynamic_shared_bytes = 0;
   struct StaticShared {
@@ -116,7 +116,8 @@ void run(dim3 blocks, dim3 threads, size_t dynamic_shared_bytes, const std::func
 template <class... Parameters, class... Values>
 void launch(dim3 blocks, dim3 threads, size_t dynamic_shared_bytes, void (*kernel)(Parameters...), Values... values) {
   const auto body = [&] { kernel(static_cast<Parameters>(values)...); };
-  run(blocks, threads, dynamic_shared_bytes, std::ref(body));  // not copied to the heap: the arguments stay on the stack
+  run(blocks, threads, dynamic_shared_bytes,
+      std::ref(body));  // not copied to the heap: the arguments stay on the stack
 }
 
 void set_order(Order order, uint64_t seed);

@@ -1,6 +1,6 @@
-// The race checker. Kernels compiled with -fsanitize=thread call a function at every load and store; those functions are
-// here, and the library that the compiler expects them in is not linked. Two accesses to one byte, of which one writes,
-// race unless a barrier (or __syncwarp, within a warp) or the end of a launch lies between them.
+// The race checker. Kernels compiled with -fsanitize=thread call a function at every load and store; those functions
+// are here, and the library that the compiler expects them in is not linked. Two accesses to one byte, of which one
+// writes, race unless a barrier (or __syncwarp, within a warp) or the end of a launch lies between them.
 //
 // It also counts the accesses to global memory, by size.
 #include <dlfcn.h>
@@ -43,7 +43,8 @@ uint64_t pages_of_launch = 0;
 Counts counts{};
 
 bool within(const void* address, const void* begin, size_t bytes) {
-  return static_cast<const char*>(address) >= begin && static_cast<const char*>(address) < static_cast<const char*>(begin) + bytes;
+  return static_cast<const char*>(address) >= begin &&
+         static_cast<const char*>(address) < static_cast<const char*>(begin) + bytes;
 }
 
 // Where the arguments of a launch lie, which a GPU has in constant memory.
@@ -88,7 +89,8 @@ std::string place(const void* instruction) {
   dladdr(instruction, &library);
   char offset[32];
   // The instruction before the one that the hook returns to.
-  std::snprintf(offset, sizeof(offset), "+0x%tx]", static_cast<const char*>(instruction) - 1 - static_cast<char*>(library.dli_fbase));
+  std::snprintf(offset, sizeof(offset), "+0x%tx]",
+                static_cast<const char*>(instruction) - 1 - static_cast<char*>(library.dli_fbase));
   return "[" + std::string(library.dli_fname ? library.dli_fname : "?") + offset;
 }
 
@@ -111,8 +113,13 @@ void count(size_t bytes, Access kind) {
   const bool shared = in_shared(address);
   if (!shared) count(bytes, kind);
   const bool atomic = kind == Access::atomic, writes = kind != Access::read;
-  const Visit now{instruction, block.launch, block.number, block.barriers, block.warp_syncs[thread->warp()],
-                  static_cast<uint16_t>(thread->number), atomic};
+  const Visit now{instruction,
+                  block.launch,
+                  block.number,
+                  block.barriers,
+                  block.warp_syncs[thread->warp()],
+                  static_cast<uint16_t>(thread->number),
+                  atomic};
   for (size_t i = 0; i < bytes; ++i) {
     Byte& byte = shadow_of(reinterpret_cast<uintptr_t>(address) + i);
     if (shared) {  // another block had other memory here
@@ -125,10 +132,10 @@ void count(size_t bytes, Access kind) {
     if (writes && !is_over(byte.read, now)) other = &byte.read;
     if (writes && !is_over(byte.other_read, now)) other = &byte.other_read;
     if (other) {
-      fail(std::string("race on ") + (shared ? "shared" : "global") + " memory: " +
-           (other == &byte.write ? "written" : "read") + " by thread number " + std::to_string(other->thread) +
-           (other->block == now.block ? " of the same block" : " of another block") + " at " + place(other->instruction) +
-           " and " + (writes ? "written" : "read") + " at " + place(instruction) +
+      fail(std::string("race on ") + (shared ? "shared" : "global") +
+           " memory: " + (other == &byte.write ? "written" : "read") + " by thread number " +
+           std::to_string(other->thread) + (other->block == now.block ? " of the same block" : " of another block") +
+           " at " + place(other->instruction) + " and " + (writes ? "written" : "read") + " at " + place(instruction) +
            (other->block == now.block ? ", no barrier between" : ""));
     }
     if (writes) {
@@ -150,18 +157,18 @@ Counts take_counts() { return std::exchange(counts, {}); }
 
 extern "C" {
 
-#define SKT_HOOKS(bytes)                                                                                     \
-  void __tsan_read##bytes(void* at) {                                                                        \
-    skt::emulation::check(at, bytes, skt::emulation::Access::read, __builtin_return_address(0));             \
-  }                                                                                                          \
-  void __tsan_write##bytes(void* at) {                                                                       \
-    skt::emulation::check(at, bytes, skt::emulation::Access::write, __builtin_return_address(0));            \
-  }                                                                                                          \
-  void __tsan_unaligned_read##bytes(void* at) {                                                              \
-    skt::emulation::check(at, bytes, skt::emulation::Access::read, __builtin_return_address(0));             \
-  }                                                                                                          \
-  void __tsan_unaligned_write##bytes(void* at) {                                                             \
-    skt::emulation::check(at, bytes, skt::emulation::Access::write, __builtin_return_address(0));            \
+#define SKT_HOOKS(bytes)                                                                          \
+  void __tsan_read##bytes(void* at) {                                                             \
+    skt::emulation::check(at, bytes, skt::emulation::Access::read, __builtin_return_address(0));  \
+  }                                                                                               \
+  void __tsan_write##bytes(void* at) {                                                            \
+    skt::emulation::check(at, bytes, skt::emulation::Access::write, __builtin_return_address(0)); \
+  }                                                                                               \
+  void __tsan_unaligned_read##bytes(void* at) {                                                   \
+    skt::emulation::check(at, bytes, skt::emulation::Access::read, __builtin_return_address(0));  \
+  }                                                                                               \
+  void __tsan_unaligned_write##bytes(void* at) {                                                  \
+    skt::emulation::check(at, bytes, skt::emulation::Access::write, __builtin_return_address(0)); \
   }
 SKT_HOOKS(1)
 SKT_HOOKS(2)
@@ -176,7 +183,7 @@ void __tsan_read_range(void* at, size_t bytes) {
 void __tsan_write_range(void* at, size_t bytes) {
   skt::emulation::check(at, bytes, skt::emulation::Access::write, __builtin_return_address(0));
 }
-int __tsan_atomic32_fetch_add(volatile int* at, int value, int) {  // of host code, which counts its references
+int __tsan_atomic32_fetch_add(volatile int* at, int value, int) {  // used by host code for reference counts
   return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);
 }
 void __tsan_vptr_read(void*) {}

@@ -1,4 +1,4 @@
-// What the race checker counts besides; part of builds for it only.
+// What the race checker counts; only in builds for the race checker.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Barriers, shuffles, votes and reductions. The names and parameters are CUDA's, with the place of the call behind.
+// Barriers, shuffles, votes and reductions. The names and parameters are CUDA's, followed by the place of the call.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// How an element lies in memory, apart from the precision it is computed in.
+// The type of an element in memory, which may differ from the precision of computation.
 #pragma once
 
 #include <cstdint>

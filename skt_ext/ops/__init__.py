@@ -1,31 +1,19 @@
 """The operators `torch.ops.skt_ext.*`: a file each, with schema, reference, fake and gradient."""
 
+import importlib
+import pkgutil
+
 from skt_ext import _library
-from skt_ext.ops import (
-    cosine_loss,
-    dense_fsp_distance,
-    density_splat,
-    embedded_distance,
-    geodesic_neighbors,
-    geodesic_splat,
-    pool_and_pack,
-)
 from skt_ext.ops._operator import Operator
 
 __all__ = ["OPERATORS", "Operator", "register"]
 
+# Every module of this package whose name does not begin with an underscore holds one operator and its backward.
 OPERATORS: dict[str, Operator] = {
     operator.name: operator
-    for room in (
-        cosine_loss,
-        pool_and_pack,
-        dense_fsp_distance,
-        embedded_distance,
-        density_splat,
-        geodesic_splat,
-        geodesic_neighbors,
-    )
-    for operator in room.OPERATORS
+    for module in pkgutil.iter_modules(__path__)
+    if not module.name.startswith("_")
+    for operator in importlib.import_module(f"{__name__}.{module.name}").OPERATORS
 }
 
 

@@ -1,4 +1,4 @@
-"""Pictures: files of the right kind and content, drawn without global state; bad input is refused."""
+"""Figures: files of the right kind and content, drawn without global state; bad input is refused."""
 
 import subprocess
 import sys

@@ -97,23 +97,23 @@ def test_a_photograph_is_counted(runs: Runs, tmp_path: Path) -> None:
     assert (tmp_path / "counted/square.jpg").is_file()
 
 
-def test_a_student_is_judged_on_the_test_split(runs: Runs, tmp_path: Path) -> None:
+def test_a_student_is_evaluated_on_the_test_split(runs: Runs, tmp_path: Path) -> None:
     options = ["--data-kind", "synthetic", "--data-option", "length=3"]
-    judged = skt("evaluate", runs.student, *options, "--output", tmp_path / "judged")
-    assert judged.code == 0, judged.err
-    assert "on 3 of 3 images of synthetic test" in judged.out
-    assert json.loads((tmp_path / "judged/results.json").read_text())["images"] == 3
+    evaluated = skt("evaluate", runs.student, *options, "--output", tmp_path / "evaluated")
+    assert evaluated.code == 0, evaluated.err
+    assert "on 3 of 3 images of synthetic test" in evaluated.out
+    assert json.loads((tmp_path / "evaluated/results.json").read_text())["images"] == 3
 
 
 def test_evaluating_the_held_out_part_gives_the_errors_of_the_run(runs: Runs, tmp_path: Path) -> None:
     data = [f"--data-option={name}={value}" for name, value in RECIPE["data"]["options"].items()]  # type: ignore[index]
-    held = ["--split", "train", "--held-out", "--held-out-fraction", 0.34, "--output", tmp_path / "judged"]
+    held = ["--split", "train", "--held-out", "--held-out-fraction", 0.34, "--output", tmp_path / "evaluated"]
     assert skt("evaluate", runs.teacher, "--data-kind", "synthetic", *data, *held).code == 0
     results = json.loads((runs.teacher / "results.json").read_text())
-    judged = json.loads((tmp_path / "judged/results.json").read_text())
-    assert judged["mae"] == pytest.approx(results["mae"])
+    evaluated = json.loads((tmp_path / "evaluated/results.json").read_text())
+    assert evaluated["mae"] == pytest.approx(results["mae"])
     predictions = (runs.teacher / "predictions.csv").read_text()
-    assert (tmp_path / "judged/predictions.csv").read_text() == predictions
+    assert (tmp_path / "evaluated/predictions.csv").read_text() == predictions
 
 
 def test_a_report_without_the_teacher_says_so(runs: Runs, tmp_path: Path) -> None:

@@ -13,7 +13,19 @@ def inside(variable: str) -> bool:
 
 def run_tests(file: str, variable: str, environment: dict[str, str], *options: str) -> None:
     """The tests of a file, which defines them only where it is `inside(variable)`."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", file, *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        file,
+        *options,
+    ]
     root = Path(__file__).parents[2]
     done = subprocess.run(
         command, cwd=root, env=os.environ | environment | {variable: "inside"}, capture_output=True, text=True

@@ -31,10 +31,14 @@ def with_values(tensor: Tensor, *positions_and_values: tuple[tuple[int | slice, 
     return tensor
 
 
-def _inside_nan(x: Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[Tensor, tuple[slice, ...]]:
+def _inside_nan(
+    x: Tensor, before: tuple[int, ...], after: tuple[int, ...]
+) -> tuple[Tensor, tuple[slice, ...]]:
     """A NaN tensor that is larger than x by so much on each axis, and where x goes."""
     shape = [size + b + a for size, b, a in zip(x.shape, before, after, strict=True)]
-    return x.new_full(shape, float("nan")), tuple(slice(b, b + size) for size, b in zip(x.shape, before, strict=True))
+    return x.new_full(shape, float("nan")), tuple(
+        slice(b, b + size) for size, b in zip(x.shape, before, strict=True)
+    )
 
 
 def _cropped(x: Tensor) -> Tensor:

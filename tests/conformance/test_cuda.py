@@ -5,10 +5,22 @@ import torch
 
 import skt_ext
 from skt_ext import losses, reference
-from tests.gpu.transfer_step import TransferStep, assert_close
+from tests.conformance.backends import Cuda
+from tests.conformance.suite import Conformance
+from tests.conformance.transfer_step import TransferStep, assert_close
 from tests.support.random_features import random_feature
 
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 PROFILES = pytest.mark.parametrize("profile", ["paper", "released"])
+
+
+class TestCuda(Conformance):
+    backend = Cuda()
+
+
+@pytest.fixture
+def device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def test_the_kernels_of_the_library_are_in_use() -> None:

@@ -1,4 +1,4 @@
-"""The CUDA operators whole, host code included, executed on the CPU: every order of threads and blocks gives one result.
+"""The CUDA operators whole, host code included, executed on the CPU: one result in every order of threads and blocks.
 
 What they read and write of global memory is counted by the race checker's build.
 """
@@ -55,4 +55,3 @@ class TestBytes:
         counts = self.counts("rescale_", rescaling(shape=(1, 3, 5, 67), grad=0.5, scale=0.5))
         assert counts["stored_bytes"] == 0
         assert counts["loaded_bytes"] % 256 == 0  # the factor, by every thread
-

@@ -107,7 +107,9 @@ exec(KERNELS, kernels := {})  # the text also runs in processes of their own
 def in_a_process(config, order, kernel, bug):
     """What a sanitizer says; empty where the kernel's result is right and nothing was reported."""
     path = emulation.builder(config).module("machine", "sanitized")
-    code = KERNELS + f"""
+    code = (
+        KERNELS
+        + f"""
 import importlib.util
 spec = importlib.util.spec_from_file_location("skt_machine_sanitized", {str(path)!r})
 machine = importlib.util.module_from_spec(spec)
@@ -115,6 +117,7 @@ spec.loader.exec_module(machine)
 machine.set_order({order!r}, 2)
 assert {kernel}(machine, {BUGS.index(bug)})
 """
+    )
     environment = emulation.environment(config)
     done = subprocess.run([sys.executable, "-E", "-c", code], capture_output=True, text=True, env=environment)
     return done.stderr if done.returncode else ""
@@ -153,7 +156,11 @@ def with_lines(message: str) -> str:
         lines = emulation.run(["addr2line", "-i", "-e", found[1], found[2]]).split()
         return " in ".join(Path(line).name for line in lines)
 
-    return re.sub(r"\[(.+?)\+(0x[0-9a-f]+)\]", line, message) if shutil.which("addr2line") else "injected_bugs.h:"
+    return (
+        re.sub(r"\[(.+?)\+(0x[0-9a-f]+)\]", line, message)
+        if shutil.which("addr2line")
+        else "injected_bugs.h:"
+    )
 
 
 @every_order

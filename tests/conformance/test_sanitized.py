@@ -16,10 +16,8 @@ if inside(INSIDE):
 
 else:
 
-    @pytest.mark.parametrize("operator", ["cosine_loss", "pool_and_pack", "dense_fsp_distance", "embedded_distance"])
-    def test_under_sanitizers(request, operator):
+    def test_under_sanitizers(request):
         if reason := emulation.why_not():
             pytest.skip(reason)
         emulation.builder(request.config).module("operators", "sanitized")
-        which = f"{operator} or rescale_" if operator == "cosine_loss" else operator
-        run_tests(__file__, INSIDE, emulation.environment(request.config), "-k", which)
+        run_tests(__file__, INSIDE, emulation.environment(request.config))

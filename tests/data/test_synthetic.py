@@ -1,4 +1,4 @@
-"""Drawn crowds: exact numbers, points that are on heads, and no image like another."""
+"""Synthetic crowds: exact numbers, points that are on heads, and no image like another."""
 
 import numpy as np
 import pytest

@@ -85,10 +85,13 @@ def is_of_torch(header: str) -> bool:
     return header.split("/")[0] in ("torch", "ATen", "c10", "caffe2")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "csrc/kernels").iterdir()), ids=lambda path: path.name)
+KERNELS = sorted(path for path in (ROOT / "csrc/kernels").rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
 def test_kernels_include_no_torch_header(path: Path) -> None:
     assert [header for header in headers_of(path) if is_of_torch(header)] == []
 
 
 def test_a_torch_header_would_be_seen() -> None:
-    assert any(is_of_torch(header) for header in headers_of(ROOT / "csrc/cpu/cosine_distance.cpp"))
+    assert any(is_of_torch(header) for header in headers_of(ROOT / "csrc/cpu/cosine_loss.cpp"))

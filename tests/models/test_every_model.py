@@ -1,4 +1,4 @@
-"""What every counter promises: its size, any image, precisions, taps, files, learning, transfer, a photograph."""
+"""What every model promises: its size, any image, precisions, taps, files, learning, transfer, a photograph."""
 
 import math
 from pathlib import Path

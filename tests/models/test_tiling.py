@@ -20,7 +20,7 @@ def in_tiles(model: CrowdModel, image: torch.Tensor, tile: int, halo: int) -> to
     return torch.cat(parts, dim=3)
 
 
-def counter(name: str) -> CrowdModel:
+def narrow(name: str) -> CrowdModel:
     torch.manual_seed(0)
     return build_model(name, {"mcnn": "1/4", "sanet": "1/8"}.get(name, "1/32")).double().eval()
 
@@ -28,7 +28,7 @@ def counter(name: str) -> CrowdModel:
 @pytest.mark.parametrize("name", EXACT)
 def test_no_pixel_beyond_the_halo_reaches_a_cell(name: str) -> None:
     """NaNs spread to every cell that reads them, however small their weight."""
-    model = counter(name)
+    model = narrow(name)
     alignment, halo = model.tiling.alignment, model.tiling.halo
     assert model.tiling.exact
     assert halo % alignment == alignment % model.output_stride == alignment % model.tiling.sides == 0
@@ -47,7 +47,7 @@ def test_no_pixel_beyond_the_halo_reaches_a_cell(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXACT)
 def test_tiles_with_their_halo_give_the_map_of_the_whole(name: str) -> None:
-    model = counter(name)
+    model = narrow(name)
     tiling = model.tiling
     width = 2 * tiling.halo + 5 * tiling.alignment + (0 if tiling.sides > 1 else 3)
     image = torch.randn(1, 3, tiling.alignment + tiling.sides, width, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_tiles_with_their_halo_give_the_map_of_the_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", INEXACT)
 def test_the_others_feel_what_lies_outside_a_large_halo(name: str) -> None:
-    model = counter(name)
+    model = narrow(name)
     assert not model.tiling.exact
     assert model.tiling.halo == 0
     assert model.tiling.reason
@@ -70,7 +70,7 @@ def test_the_others_feel_what_lies_outside_a_large_halo(name: str) -> None:
 
 
 def test_mcnn_resizes_an_image_whose_sides_are_no_multiples_of_four() -> None:
-    model = counter("mcnn")
+    model = narrow("mcnn")
     image = torch.randn(1, 3, 16, 203, dtype=torch.float64)
     whole, tiled = model(image), in_tiles(model, image, 40, 36)
     assert whole.shape == tiled.shape

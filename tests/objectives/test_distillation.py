@@ -20,14 +20,14 @@ def batch() -> TrainingBatch:
     )
 
 
-def counters() -> tuple[CrowdModel, CrowdModel]:
+def models() -> tuple[CrowdModel, CrowdModel]:
     torch.manual_seed(1)
     return build_model("csrnet", "1/16"), build_model("csrnet", "1/8")
 
 
 @pytest.mark.parametrize("profile", ["paper", "released"])
 def test_the_teacher_stays_as_it_is(profile: str, batch: TrainingBatch) -> None:
-    student, teacher = counters()
+    student, teacher = models()
     teacher.train()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     distiller = Distiller(student, teacher, TransferSettings(profile=profile), LossSettings())
@@ -44,7 +44,7 @@ def test_the_teacher_stays_as_it_is(profile: str, batch: TrainingBatch) -> None:
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(batch: TrainingBatch) -> None:
-    student, teacher = counters()
+    student, teacher = models()
     transfer = TransferSettings(profile="released", intra=0.3, inter=0.2, map=2.0, hard=0.5, soft=4.0)
     distiller = Distiller(student, teacher, transfer, LossSettings(cell_count_weight=0.7, cell_pixels=16))
     losses = distiller.losses(batch)
@@ -58,7 +58,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(batch: TrainingBatch) -> None
 
 
 def test_only_map_terms_without_features(batch: TrainingBatch) -> None:
-    student, teacher = counters()
+    student, teacher = models()
     distiller = Distiller(student, teacher, TransferSettings(intra=0, inter=0, soft=0), LossSettings())
     losses = distiller.losses(batch)
     alone = Supervised(student, LossSettings()).losses(batch)
@@ -68,7 +68,7 @@ def test_only_map_terms_without_features(batch: TrainingBatch) -> None:
 
 @pytest.mark.parametrize("kind", ["bayesian", "dms_ssim", "mse_lpc"])
 def test_another_loss_takes_the_place_of_the_hard_map(kind: str, batch: TrainingBatch) -> None:
-    student, teacher = counters()
+    student, teacher = models()
     transfer = TransferSettings(profile="released", intra=0, inter=0, map=2.0, hard=0.5, soft=4.0)
     settings = LossSettings(kind=kind)
     losses = Distiller(student, teacher, transfer, settings).losses(batch)
@@ -81,7 +81,7 @@ def test_another_loss_takes_the_place_of_the_hard_map(kind: str, batch: Training
 
 
 def test_bfloat16_is_near_float32(batch: TrainingBatch) -> None:
-    student, teacher = counters()
+    student, teacher = models()
     distiller = Distiller(student, teacher, TransferSettings(profile="released"), LossSettings())
     exact = distiller.losses(batch)
     distiller.precision = "bfloat16"
@@ -91,7 +91,7 @@ def test_bfloat16_is_near_float32(batch: TrainingBatch) -> None:
         assert rough[name].dtype == torch.float32
 
 
-def test_counters_that_do_not_fit_are_refused() -> None:
+def test_models_that_do_not_fit_are_refused() -> None:
     class Coarse(CSRNet):
         output_stride = 16
 

@@ -97,7 +97,7 @@ def test_gradients(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_half_precision_maps_are_judged_in_float32(name: str) -> None:
+def test_half_precision_maps_are_compared_in_float32(name: str) -> None:
     loss = LOSSES[name](maps(torch.bfloat16).float())
     rough = LOSSES[name](maps(torch.bfloat16))
     assert rough.dtype == torch.float32

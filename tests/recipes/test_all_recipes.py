@@ -12,7 +12,7 @@ from skt_crowd.inference import count_image
 from skt_crowd.models import available_models, build_model
 from skt_crowd.recipes import load_recipe
 from skt_crowd.recipes.recipe_file import recipe_names
-from skt_crowd.recipes.report_figures import PAPER_NAMES, drawn_levels, features_at_levels
+from skt_crowd.recipes.report_figures import PAPER_NAMES, features_at_levels, shown_levels
 from skt_crowd.recipes.run import run_recipe
 from skt_crowd.training.run_folder import RunFolder
 from skt_crowd.weights import load_model
@@ -69,7 +69,7 @@ def test_a_teacher_and_its_student(name: str, tmp_path: Path) -> None:
 def test_reports_draw_three_features_of_any_model(name: str) -> None:
     model = build_model(name, "1/16")
     features = features_at_levels(model, render_crowd(1, (50, 61)).image)
-    assert len(features) == len(drawn_levels(model)) == 3
+    assert len(features) == len(shown_levels(model)) == 3
     assert all(feature.ndim == 3 for feature in features)
     if name == "csrnet":
-        assert drawn_levels(model) == tuple(PAPER_NAMES)
+        assert shown_levels(model) == tuple(PAPER_NAMES)

@@ -31,7 +31,7 @@ if "--worker" in sys.argv:
         of("error", lambda density, factor: {{}}[1]),
     ]
 fuzz_operators.__file__ = __file__
-fuzz_operators.SECONDS_A_CALL = 5
+fuzz_operators.SECONDS_A_CALL = 15
 fuzz_operators.main()
 """
 

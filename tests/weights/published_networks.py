@@ -1,4 +1,4 @@
-"""Published counters as functions of their published weights: names, shapes and arithmetic, written out once more.
+"""Published models as functions of their published weights: names, shapes and arithmetic, written out once more.
 
 Nothing here uses the models of the project, so that a wrong name, a wrong order or a wrong layer shows.
 """

@@ -219,7 +219,15 @@ def rescaled_by_reference(gradient: Tensor, grad: Tensor, scale: float) -> Tenso
 def _subject(draw: Any) -> Subject:
     name: str = draw.__name__
     function, truth = getattr(torch.ops.skt_ext, name), reference_of(name)
-    return Subject(f"torch.ops.skt_ext.{name}", function, truth, draw, single=draw is geodesic_neighbors)
+    products = draw in (dense_fsp_distance, dense_fsp_distance_backward)
+    return Subject(
+        f"torch.ops.skt_ext.{name}",
+        function,
+        truth,
+        draw,
+        any_threads=not products,
+        single=draw is geodesic_neighbors,
+    )
 
 
 SUBJECTS = [

@@ -380,7 +380,18 @@ def _by_reference(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _loss(draw: Callable[[Draw], Arguments], formula: Callable[..., Any], *student: str) -> Subject:
     function = getattr(losses, draw.__name__)
     single = draw is density_map_loss  # a term whose tensors are float32 is, whatever the other's are
-    return Subject(f"losses.{draw.__name__}", function, formula, draw, True, student, "about", single=single)
+    products = draw in (fsp_matrix, dense_fsp_loss)
+    return Subject(
+        f"losses.{draw.__name__}",
+        function,
+        formula,
+        draw,
+        public=True,
+        student=student,
+        per_image="about",
+        any_threads=not products,
+        single=single,
+    )
 
 
 def l2_transfer_loss(draw: Draw) -> Arguments:
@@ -406,6 +417,7 @@ SUBJECTS = [
         structured_knowledge_transfer,
         True,
         ("student_features", "student_map", "parameters"),
+        any_threads=False,
         single=True,  # a term whose tensors are float32 is, whatever the others are
     ),
     _density(density_map, _by_reference(density.density_map)),

@@ -26,6 +26,7 @@ class Subject:
         per_image: does image b of a batch give what the image alone gives? "bits", "about", or "" for no batch.
         writes: arguments that it changes.
         traceable: can it run on fake tensors?
+        any_threads: the bits do not depend on the number of threads, as those of torch's products do.
         single: it computes in float32 at least in part, also where its result is float64.
     """
 
@@ -38,6 +39,7 @@ class Subject:
     per_image: str = ""
     writes: tuple[str, ...] = ()
     traceable: bool = True
+    any_threads: bool = True
     single: bool = False
 
 

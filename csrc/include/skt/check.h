@@ -1,5 +1,5 @@
-// Checks of an operator's arguments: the second line, after those in Python. A message names the operator, the
-// argument, what was expected with its axes, and what came.
+// Checks of an operator's arguments: the second line of defence, after the checks in Python. A message names the
+// operator, the argument, what was expected (with axes), and what was given.
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>
@@ -46,7 +46,7 @@ inline std::vector<int64_t> shape_of(const Tensor& tensor) {
   return {sizes.begin(), sizes.end()};
 }
 
-// The arguments of one operator, checked in turn.
+// Checks the arguments of one operator.
 class Arguments {
  public:
   explicit Arguments(const char* op) : op_(op) {}
@@ -80,7 +80,7 @@ class Arguments {
     dtype(name, tensor, {ScalarType::Double, ScalarType::Float, ScalarType::Half, ScalarType::BFloat16});
   }
 
-  // Whatever is computed per position is counted in int64_t, also where the tensor itself is empty.
+  // Positions are counted in int64_t, also if the tensor itself is empty.
   void countable(const char* name, const Tensor& tensor, const std::vector<int64_t>& sizes) const {
     require(product_of(sizes) >= 0, name, " has too many positions; got ", list(shape_of(tensor)));
   }

@@ -11,7 +11,7 @@ namespace skt {
 
 constexpr int64_t kMostChannels = int64_t{1} << 30;  // CUDA kernels count them in int
 
-// It multiplies in float32, too.
+// The computation may be in float32.
 inline void check_scale(const Arguments& check, double scale) {
   check.require(std::isnormal(scale) && std::isnormal(static_cast<float>(scale)),
                 "scale must be finite and not 0, also in float32; got ", scale);
@@ -42,7 +42,8 @@ inline void check_rescale(const Tensor& gradient, const Tensor& grad, double sca
   check.floating("grad", grad);
   check.shape("grad", grad, {}, "()");
   check.same_device("grad", grad, "gradient", gradient);
-  check.require(is_dense(gradient), "gradient must be dense: its elements, in some order of its axes, must follow each ",
+  check.require(is_dense(gradient),
+                "gradient must be dense: its elements, in some order of its axes, must follow each ",
                 "other in memory; got shape ", list(shape_of(gradient)), " with strides ", list(strides_of(gradient)));
   check_scale(check, scale);
 }

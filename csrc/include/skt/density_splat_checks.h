@@ -8,7 +8,7 @@
 
 namespace skt {
 
-// Coordinates are computed in float32, which counts pixels up to here.
+// Coordinates are float32 in places, which represents every pixel up to here.
 constexpr int64_t kMostPixels = int64_t{1} << 23;
 
 inline void check_image_size(const Arguments& check, int64_t height, int64_t width) {
@@ -16,10 +16,9 @@ inline void check_image_size(const Arguments& check, int64_t height, int64_t wid
                 "the image's (height, width) must be positive and at most 2^23; got ", list({height, width}));
 }
 
-// What every operator that makes a batch of maps takes.
-inline void check_density_maps(
-    const Arguments& check, const Tensor& points, const Tensor& offsets, int64_t height, int64_t width, int64_t stride,
-    double truncate, const std::optional<Tensor>& roi) {
+// The arguments that all operators with a batch of maps share.
+inline void check_density_maps(const Arguments& check, const Tensor& points, const Tensor& offsets, int64_t height,
+                               int64_t width, int64_t stride, double truncate, const std::optional<Tensor>& roi) {
   check.rank("offsets", offsets, 1, "(B + 1,)");
   check.require(offsets.size(0) >= 1, "offsets must have shape (B + 1,); got (0,)");
   check.dtype("offsets", offsets, {ScalarType::Long});
@@ -34,13 +33,12 @@ inline void check_density_maps(
   }
 }
 
-inline void check_density_splat(
-    const Tensor& points, const Tensor& sigma, const Tensor& offsets, int64_t height, int64_t width, int64_t stride,
-    double truncate, const std::optional<Tensor>& roi) {
+inline void check_density_splat(const Tensor& points, const Tensor& sigma, const Tensor& offsets, int64_t height,
+                                int64_t width, int64_t stride, double truncate, const std::optional<Tensor>& roi) {
   const Arguments check("density_splat");
   check.rank("points", points, 3, "(P, K, 2), [x, y] each");
   check.shape("points", points, {points.size(0), points.size(1), 2}, "(P, K, 2)");
-  check.require(points.size(1) > 0, "points must have at least one kernel a person, (P, K, 2) with K > 0; got K = 0");
+  check.require(points.size(1) > 0, "points must have at least one kernel per person, (P, K, 2) with K > 0; got K = 0");
   check.shape("sigma", sigma, {points.size(0), points.size(1), 2}, "(P, K, 2)");
   check.dtype("points", points, {ScalarType::Double});
   check.dtype("sigma", sigma, {ScalarType::Double});

@@ -4,7 +4,6 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
-#include "kernels/cpu/feature_map.h"
 #include "kernels/storage.h"
 #include "check.h"
 
@@ -34,24 +33,6 @@ void visit_accumulator(ScalarType accumulator, Visit visit) {
   } else {
     visit(float{});
   }
-}
-
-// Calls visit(Bits{}) with the unsigned integer as large as an element of the storage.
-template <class Visit>
-void visit_bits(Storage storage, Visit visit) {
-  switch (bytes_of(storage)) {
-    case 8: return visit(uint64_t{});
-    case 4: return visit(uint32_t{});
-    default: return visit(uint16_t{});
-  }
-}
-
-inline FeatureMap feature_map(const Tensor& tensor) {  // (N, C, H, W)
-  const int64_t width = tensor.size(3), stride_h = tensor.stride(2);
-  // The stride of an axis of size 1 says nothing; this one makes the rows of a single column join.
-  const int64_t stride_w = width == 1 ? stride_h : tensor.stride(3);
-  return {const_cast<void*>(tensor.const_data_ptr()), storage_of(tensor), width,
-          tensor.stride(0), tensor.stride(1), stride_h, stride_w};
 }
 
 }  // namespace skt

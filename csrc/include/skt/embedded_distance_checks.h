@@ -19,15 +19,14 @@ struct EmbeddedSizes {
   int64_t pooled_width() const { return divide_up(width, kernel_w); }
 };
 
-inline ScalarType embedded_accumulator(
-    const Tensor& student, const Tensor& weight, const std::optional<Tensor>& bias,
-    const std::optional<Tensor>& teacher) {
+inline ScalarType embedded_accumulator(const Tensor& student, const Tensor& weight, const std::optional<Tensor>& bias,
+                                       const std::optional<Tensor>& teacher) {
   return accumulator_of(student, weight, bias.has_value() ? *bias : weight, teacher.has_value() ? *teacher : weight);
 }
 
-inline EmbeddedSizes check_embedded_operands(
-    const Arguments& check, const Tensor& student, const Tensor& weight, const std::optional<Tensor>& bias,
-    const std::optional<Tensor>& teacher, double eps, int64_t kernel_h, int64_t kernel_w) {
+inline EmbeddedSizes check_embedded_operands(const Arguments& check, const Tensor& student, const Tensor& weight,
+                                             const std::optional<Tensor>& bias, const std::optional<Tensor>& teacher,
+                                             double eps, int64_t kernel_h, int64_t kernel_w) {
   check.rank("student", student, 4, "(N, Cs, H, W)");
   check.floating("student", student);
   check.rank("weight", weight, 2, "(Ct, Cs)");
@@ -49,8 +48,7 @@ inline EmbeddedSizes check_embedded_operands(
     check.same_device("bias", *bias, "student", student);
   }
   if (teacher.has_value()) {
-    check.shape("teacher", *teacher, {sizes.batch, sizes.teacher_channels, sizes.height, sizes.width},
-                "(N, Ct, H, W)");
+    check.shape("teacher", *teacher, {sizes.batch, sizes.teacher_channels, sizes.height, sizes.width}, "(N, Ct, H, W)");
     check.floating("teacher", *teacher);
     check.same_device("teacher", *teacher, "student", student);
   }
@@ -62,20 +60,21 @@ inline EmbeddedSizes check_embedded_operands(
   return sizes;
 }
 
-inline EmbeddedSizes check_embedded_distance(
-    const Tensor& student, const Tensor& weight, const std::optional<Tensor>& bias,
-    const std::optional<Tensor>& teacher, double eps, int64_t kernel_h, int64_t kernel_w) {
-  return check_embedded_operands(
-      Arguments("embedded_distance"), student, weight, bias, teacher, eps, kernel_h, kernel_w);
+inline EmbeddedSizes check_embedded_distance(const Tensor& student, const Tensor& weight,
+                                             const std::optional<Tensor>& bias, const std::optional<Tensor>& teacher,
+                                             double eps, int64_t kernel_h, int64_t kernel_w) {
+  return check_embedded_operands(Arguments("embedded_distance"), student, weight, bias, teacher, eps, kernel_h,
+                                 kernel_w);
 }
 
-inline EmbeddedSizes check_embedded_distance_backward(
-    const Tensor& grad_loss, const std::optional<Tensor>& grad_pooled, const Tensor& student, const Tensor& weight,
-    const std::optional<Tensor>& bias, const std::optional<Tensor>& teacher, const Tensor& argmax,
-    const Tensor& statistics, double eps, int64_t kernel_h, int64_t kernel_w) {
+inline EmbeddedSizes check_embedded_distance_backward(const Tensor& grad_loss, const std::optional<Tensor>& grad_pooled,
+                                                      const Tensor& student, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      const std::optional<Tensor>& teacher, const Tensor& argmax,
+                                                      const Tensor& statistics, double eps, int64_t kernel_h,
+                                                      int64_t kernel_w) {
   const Arguments check("embedded_distance_backward");
-  const EmbeddedSizes sizes =
-      check_embedded_operands(check, student, weight, bias, teacher, eps, kernel_h, kernel_w);
+  const EmbeddedSizes sizes = check_embedded_operands(check, student, weight, bias, teacher, eps, kernel_h, kernel_w);
   const ScalarType accumulator = embedded_accumulator(student, weight, bias, teacher);
   check.rank("grad_loss", grad_loss, 0, "()");
   check.dtype("grad_loss", grad_loss, {accumulator});
@@ -87,8 +86,7 @@ inline EmbeddedSizes check_embedded_distance_backward(
   }
   if (grad_pooled.has_value()) {
     check.require(sizes.pools(), "grad_pooled must not be given with a kernel of (0, 0)");
-    const std::vector<int64_t> pooled{
-        sizes.batch, sizes.teacher_channels, sizes.pooled_height(), sizes.pooled_width()};
+    const std::vector<int64_t> pooled{sizes.batch, sizes.teacher_channels, sizes.pooled_height(), sizes.pooled_width()};
     const char* axes = "(N, Ct, ceil(H / kernel_h), ceil(W / kernel_w))";
     check.shape("grad_pooled", *grad_pooled, pooled, axes);
     check.dtype("grad_pooled", *grad_pooled, {accumulator});

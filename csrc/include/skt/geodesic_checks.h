@@ -9,9 +9,8 @@
 
 namespace skt {
 
-inline void check_geodesic_costs(
-    const Arguments& check, const Tensor& points, int64_t images, int64_t height, int64_t width,
-    const std::optional<Tensor>& image, double weight, double gain) {
+inline void check_geodesic_costs(const Arguments& check, const Tensor& points, int64_t images, int64_t height,
+                                 int64_t width, const std::optional<Tensor>& image, double weight, double gain) {
   check.require(weight >= 0 && weight < 1, "weight must be in [0, 1); got ", weight);
   check.require(std::isfinite(gain) && gain >= 0, "gain must be finite and not negative; got ", gain);
   if (!image.has_value()) return;
@@ -21,9 +20,9 @@ inline void check_geodesic_costs(
   check.same_device("image", *image, "points", points);
 }
 
-inline void check_geodesic_splat(
-    const Tensor& points, const Tensor& sigma, const Tensor& offsets, int64_t height, int64_t width, int64_t stride,
-    double truncate, const std::optional<Tensor>& roi, const std::optional<Tensor>& image, double weight, double gain) {
+inline void check_geodesic_splat(const Tensor& points, const Tensor& sigma, const Tensor& offsets, int64_t height,
+                                 int64_t width, int64_t stride, double truncate, const std::optional<Tensor>& roi,
+                                 const std::optional<Tensor>& image, double weight, double gain) {
   const Arguments check("geodesic_splat");
   check.rank("points", points, 2, "(P, 2), [x, y] each");
   check.shape("points", points, {points.size(0), 2}, "(P, 2)");
@@ -35,9 +34,9 @@ inline void check_geodesic_splat(
   check_geodesic_costs(check, points, offsets.size(0) - 1, height, width, image, weight, gain);
 }
 
-inline void check_geodesic_neighbors(
-    const Tensor& points, int64_t neighbors, int64_t height, int64_t width, const std::optional<Tensor>& roi,
-    const std::optional<Tensor>& image, double weight, double gain) {
+inline void check_geodesic_neighbors(const Tensor& points, int64_t neighbors, int64_t height, int64_t width,
+                                     const std::optional<Tensor>& roi, const std::optional<Tensor>& image,
+                                     double weight, double gain) {
   const Arguments check("geodesic_neighbors");
   check.rank("points", points, 2, "(P, 2), [x, y] each");
   check.shape("points", points, {points.size(0), 2}, "(P, 2)");

@@ -15,7 +15,7 @@ namespace skt {
 
 using torch::headeronly::MemoryFormat;
 
-// channels_last for a dense channels_last tensor that is not contiguous as well, contiguous for all others.
+// channels_last for a dense channels_last tensor that is not contiguous too, contiguous for all others.
 inline MemoryFormat memory_format_of(const Tensor& tensor) {
   if (tensor.is_contiguous()) return MemoryFormat::Contiguous;
   int64_t expected = 1;
@@ -48,16 +48,15 @@ inline bool is_dense(const Tensor& tensor) {
   return true;
 }
 
-// The same tensor where the rows of an image join; a copy of a crop, where they do not.
+// The same tensor if the rows of an image join, otherwise (a crop) a copy.
 inline Tensor with_joined_rows(const Tensor& tensor) {  // (N, C, H, W)
   const bool joined =
       tensor.size(2) <= 1 || tensor.size(3) <= 1 || tensor.stride(2) == tensor.size(3) * tensor.stride(3);
   return joined ? tensor : torch::stable::contiguous(tensor);
 }
 
-inline Tensor empty_on_device_of(
-    const Tensor& tensor, const std::vector<int64_t>& sizes, ScalarType dtype,
-    MemoryFormat format = MemoryFormat::Contiguous) {
+inline Tensor empty_on_device_of(const Tensor& tensor, const std::vector<int64_t>& sizes, ScalarType dtype,
+                                 MemoryFormat format = MemoryFormat::Contiguous) {
   return torch::stable::empty(sizes, dtype, std::nullopt, tensor.device(), std::nullopt, format);
 }
 

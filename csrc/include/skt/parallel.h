@@ -1,4 +1,4 @@
-// How finely work is handed to threads on the CPU.
+// How work is divided among threads on the CPU.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -8,7 +8,8 @@
 
 namespace skt {
 
-// Runs work(first, last) over [0, items); a thread gets at least about 64 Ki elements, less is not worth waking it.
+// Runs work(first, last) over [0, items) on several threads; each gets at least about 64 Ki elements, since fewer are
+// not worth a thread.
 template <class Work>
 void parallel_over(int64_t items, int64_t elements_per_item, const Work& work) {
   if (items == 0) return;

@@ -21,8 +21,8 @@ inline ScalarType accumulator_of(const std::vector<Tensor>& tensors) {
   return ScalarType::Float;
 }
 
-inline PackedSizes check_pooled_features(
-    const Arguments& check, const std::vector<Tensor>& features, const std::vector<int64_t>& kernels) {
+inline PackedSizes check_pooled_features(const Arguments& check, const std::vector<Tensor>& features,
+                                         const std::vector<int64_t>& kernels) {
   check.require(!features.empty(), "features must hold at least one tensor; got none");
   check.require(kernels.size() == 2 * features.size(), "kernels must hold kernel_h and kernel_w of each of the ",
                 features.size(), " features; got ", list(kernels));
@@ -59,12 +59,12 @@ inline PackedSizes check_pool_and_pack(const std::vector<Tensor>& features, cons
   return check_pooled_features(Arguments("pool_and_pack"), features, kernels);
 }
 
-// An inverse_deviation with one axis (it is empty) says that the features were not normalised.
+// An inverse_deviation with one axis, an empty tensor, means that the features were not normalised.
 inline bool is_normalized(const Tensor& inverse_deviation) { return inverse_deviation.dim() == 2; }
 
-inline PackedSizes check_pool_and_pack_backward(
-    const Tensor& grad, const Tensor& packed, const Tensor& argmax, const Tensor& inverse_deviation,
-    const std::vector<Tensor>& features, const std::vector<int64_t>& kernels) {
+inline PackedSizes check_pool_and_pack_backward(const Tensor& grad, const Tensor& packed, const Tensor& argmax,
+                                                const Tensor& inverse_deviation, const std::vector<Tensor>& features,
+                                                const std::vector<int64_t>& kernels) {
   const Arguments check("pool_and_pack_backward");
   const PackedSizes sizes = check_pooled_features(check, features, kernels);
   const std::vector<int64_t> shape{sizes.batch, sizes.channels, sizes.height * sizes.width};

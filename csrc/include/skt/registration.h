@@ -1,4 +1,5 @@
-// Registers an operator's implementation for a dispatch key. The operators themselves, their schemas, are defined in Python.
+// Registers an operator's implementation for a dispatch key. The operators themselves, their schemas, are defined in
+// Python.
 #pragma once
 
 #include <torch/csrc/stable/library.h>

@@ -7,9 +7,8 @@
 namespace skt::cosine {
 
 template <class T>
-SKT_SIMD void add_step(
-    const T* const* s, const T* const* t, int64_t count, T* SKT_RESTRICT product, T* SKT_RESTRICT student,
-    T* SKT_RESTRICT teacher) {
+SKT_SIMD void add_step(const T* const* s, const T* const* t, int64_t count, T* SKT_RESTRICT product,
+                       T* SKT_RESTRICT student, T* SKT_RESTRICT teacher) {
   static_assert(kStep == 4);
   const T *s0 = s[0], *s1 = s[1], *s2 = s[2], *s3 = s[3], *t0 = t[0], *t1 = t[1], *t2 = t[2], *t3 = t[3];
   for (int64_t i = 0; i < count; ++i) {
@@ -20,8 +19,8 @@ SKT_SIMD void add_step(
 }
 
 template <class T>
-SKT_SIMD void add_channel(
-    const T* s, const T* t, int64_t count, T* SKT_RESTRICT product, T* SKT_RESTRICT student, T* SKT_RESTRICT teacher) {
+SKT_SIMD void add_channel(const T* s, const T* t, int64_t count, T* SKT_RESTRICT product, T* SKT_RESTRICT student,
+                          T* SKT_RESTRICT teacher) {
   for (int64_t i = 0; i < count; ++i) {
     product[i] += s[i] * t[i];
     student[i] += s[i] * s[i];
@@ -30,15 +29,14 @@ SKT_SIMD void add_channel(
 }
 
 template <class T>
-SKT_SIMD void combine_pixels(
-    const T* of_teacher, const T* teacher, const T* of_student, const T* student, int64_t count, T* SKT_RESTRICT out) {
+SKT_SIMD void combine_pixels(const T* of_teacher, const T* teacher, const T* of_student, const T* student,
+                             int64_t count, T* SKT_RESTRICT out) {
   for (int64_t i = 0; i < count; ++i) out[i] = of_teacher[i] * teacher[i] + of_student[i] * student[i];
 }
 
 template <class T>
-SKT_SIMD void sum_channels(
-    Pixels<T> s, Pixels<T> t, int64_t channels, int64_t count, T* SKT_RESTRICT product, T* SKT_RESTRICT student,
-    T* SKT_RESTRICT teacher) {
+SKT_SIMD void sum_channels(Pixels<T> s, Pixels<T> t, int64_t channels, int64_t count, T* SKT_RESTRICT product,
+                           T* SKT_RESTRICT student, T* SKT_RESTRICT teacher) {
   for (int64_t p = 0; p < count; ++p) {
     const T *sp = s.data + p * s.stride, *tp = t.data + p * t.stride;
     T st = 0, ss = 0, tt = 0;
@@ -55,9 +53,8 @@ SKT_SIMD void sum_channels(
 }
 
 template <class T>
-SKT_SIMD void combine_channels(
-    const T* of_teacher, Pixels<T> teacher, const T* of_student, Pixels<T> student, int64_t channels, int64_t count,
-    T* SKT_RESTRICT out) {
+SKT_SIMD void combine_channels(const T* of_teacher, Pixels<T> teacher, const T* of_student, Pixels<T> student,
+                               int64_t channels, int64_t count, T* SKT_RESTRICT out) {
   for (int64_t p = 0; p < count; ++p) {
     const T *sp = student.data + p * student.stride, *tp = teacher.data + p * teacher.stride;
     const T a = of_teacher[p], b = of_student[p];
@@ -72,8 +69,8 @@ SKT_INLINE T clamped(T norm, T eps) {
 }
 
 template <class T>
-SKT_SIMD void distances(
-    const T* product, const T* student, const T* teacher, T eps, int64_t count, T* SKT_RESTRICT distance) {
+SKT_SIMD void distances(const T* product, const T* student, const T* teacher, T eps, int64_t count,
+                        T* SKT_RESTRICT distance) {
   for (int64_t i = 0; i < count; ++i) {
     const T s = std::sqrt(student[i]), t = std::sqrt(teacher[i]);
     distance[i] = T(1) - product[i] / (clamped(s, eps) * clamped(t, eps));
@@ -81,9 +78,8 @@ SKT_SIMD void distances(
 }
 
 template <class T>
-SKT_SIMD void coefficients(
-    const T* grad, const T* product, const T* student, const T* teacher, T eps, int64_t count,
-    T* SKT_RESTRICT of_teacher, T* SKT_RESTRICT of_student) {
+SKT_SIMD void coefficients(const T* grad, const T* product, const T* student, const T* teacher, T eps, int64_t count,
+                           T* SKT_RESTRICT of_teacher, T* SKT_RESTRICT of_student) {
   for (int64_t i = 0; i < count; ++i) {
     const T s = std::sqrt(student[i]), t = std::sqrt(teacher[i]);
     const T scale = grad[i] / (clamped(s, eps) * clamped(t, eps));
@@ -101,14 +97,14 @@ SKT_SIMD double total(const T* values, int64_t count) {
   return sum;
 }
 
-#define SKT_INSTANTIATE(T)                                                                                      \
-  template void add_step(const T* const*, const T* const*, int64_t, T*, T*, T*);                               \
-  template void add_channel(const T*, const T*, int64_t, T*, T*, T*);                                          \
-  template void combine_pixels(const T*, const T*, const T*, const T*, int64_t, T*);                           \
-  template void sum_channels(Pixels<T>, Pixels<T>, int64_t, int64_t, T*, T*, T*);                              \
-  template void combine_channels(const T*, Pixels<T>, const T*, Pixels<T>, int64_t, int64_t, T*);              \
-  template void distances(const T*, const T*, const T*, T, int64_t, T*);                                       \
-  template void coefficients(const T*, const T*, const T*, const T*, T, int64_t, T*, T*);                      \
+#define SKT_INSTANTIATE(T)                                                                        \
+  template void add_step(const T* const*, const T* const*, int64_t, T*, T*, T*);                  \
+  template void add_channel(const T*, const T*, int64_t, T*, T*, T*);                             \
+  template void combine_pixels(const T*, const T*, const T*, const T*, int64_t, T*);              \
+  template void sum_channels(Pixels<T>, Pixels<T>, int64_t, int64_t, T*, T*, T*);                 \
+  template void combine_channels(const T*, Pixels<T>, const T*, Pixels<T>, int64_t, int64_t, T*); \
+  template void distances(const T*, const T*, const T*, T, int64_t, T*);                          \
+  template void coefficients(const T*, const T*, const T*, const T*, T, int64_t, T*, T*);         \
   template double total(const T*, int64_t)
 
 SKT_INSTANTIATE(float);

@@ -29,21 +29,19 @@ void add_channel(const T* s, const T* t, int64_t count, T* product, T* student, 
 
 // out = of_teacher * teacher + of_student * student for one channel.
 template <class T>
-void combine_pixels(
-    const T* of_teacher, const T* teacher, const T* of_student, const T* student, int64_t count, T* out);
+void combine_pixels(const T* of_teacher, const T* teacher, const T* of_student, const T* student, int64_t count,
+                    T* out);
 
 // ---- by channels: the vector runs over the channels of one pixel ---------------------------------------------------
 
 // The sums of `count` pixels.
 template <class T>
-void sum_channels(
-    Pixels<T> s, Pixels<T> t, int64_t channels, int64_t count, T* product, T* student, T* teacher);
+void sum_channels(Pixels<T> s, Pixels<T> t, int64_t channels, int64_t count, T* product, T* student, T* teacher);
 
 // out = of_teacher * teacher + of_student * student for `count` pixels, dense.
 template <class T>
-void combine_channels(
-    const T* of_teacher, Pixels<T> teacher, const T* of_student, Pixels<T> student, int64_t channels, int64_t count,
-    T* out);
+void combine_channels(const T* of_teacher, Pixels<T> teacher, const T* of_student, Pixels<T> student, int64_t channels,
+                      int64_t count, T* out);
 
 // ---- from a pixel's sums -------------------------------------------------------------------------------------------
 
@@ -52,9 +50,8 @@ void distances(const T* product, const T* student, const T* teacher, T eps, int6
 
 // The gradient of grad * distance is of_teacher * teacher + of_student * student, with two numbers per pixel.
 template <class T>
-void coefficients(
-    const T* grad, const T* product, const T* student, const T* teacher, T eps, int64_t count, T* of_teacher,
-    T* of_student);
+void coefficients(const T* grad, const T* product, const T* student, const T* teacher, T eps, int64_t count,
+                  T* of_teacher, T* of_student);
 
 // The sum of `count` values, in double.
 template <class T>

@@ -1,10 +1,10 @@
 // Cosine distance over channels on the CPU, forward and backward, one block of pixels at a time.
 //
-// Two orders of the same sum, after the layout of the tensors:
+// The layout of the tensors decides between two orders of the same sum:
 //   by pixels    (NCHW and anything else): the vector runs over pixels, the loop over channels is outside;
 //   by channels  (both channels_last): the vector runs over the channels of one pixel.
-// Memory is read once a pass; where the loss and its gradient come in one pass, the gradient finds the block's features
-// in the second-level cache. A block's result depends on nothing but the block, so neither does it on threads.
+// Each pass reads memory once; the gradient finds the block's features in the second-level cache. The result of a block
+// depends on the block alone, and so not on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +41,7 @@ struct Block {
   int64_t pixels() const { return end - begin; }
 };
 
-// Rows of one block of statistics: student . teacher, student . student, teacher . teacher.
+// The three sums of a block's pixels: student . teacher, student . student, teacher . teacher.
 template <class T>
 struct Statistics {
   T* product;
@@ -56,9 +56,8 @@ inline bool by_channels(const Problem& problem, const FeatureMap& student, const
 // ---- one block ---------------------------------------------------------------------------------------------------
 
 template <class T>
-void sum_by_pixels(
-    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
-    Statistics<T> out) {
+void sum_by_pixels(const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
+                   Statistics<T> out) {
   std::fill_n(out.product, block.pixels(), T(0));
   std::fill_n(out.student, block.pixels(), T(0));
   std::fill_n(out.teacher, block.pixels(), T(0));
@@ -80,9 +79,8 @@ void sum_by_pixels(
 }
 
 template <class T>
-void combine_by_pixels(
-    const T* of_teacher, const T* of_student, const FeatureMap& student, const FeatureMap& teacher,
-    const FeatureMap& out, bool streamed, const Problem& problem, const Block& block) {
+void combine_by_pixels(const T* of_teacher, const T* of_student, const FeatureMap& student, const FeatureMap& teacher,
+                       const FeatureMap& out, bool streamed, const Problem& problem, const Block& block) {
   T scratch[3][kBlock];
   for (int64_t c = 0; c < problem.channels; ++c) {
     const T* s = load_pixels(student, block.n, c, block.begin, block.end, scratch[0]);
@@ -97,10 +95,10 @@ void combine_by_pixels(
   }
 }
 
-// Pixels [first, first + count), `stride_w` apart, in T: the tensor's own memory where it is that, else a copy.
+// Pixels [first, first + count), which lie `stride_w` apart, in T: the tensor's own memory if it has that type, else a
+// copy.
 template <class T>
-Pixels<T> load_stretch(
-    const FeatureMap& map, int64_t n, int64_t first, int64_t count, int64_t channels, T* scratch) {
+Pixels<T> load_span(const FeatureMap& map, int64_t n, int64_t first, int64_t count, int64_t channels, T* scratch) {
   const int64_t offset = map.pixel(n, first);
   if (map.storage == storage_of<T>()) return {static_cast<const T*>(map.data) + offset, map.stride_w};
   if (map.stride_w == channels) {
@@ -113,67 +111,62 @@ Pixels<T> load_stretch(
   return {scratch, channels};
 }
 
-// Runs of pixels that lie `stride_w` apart in both maps: visit(first pixel, count, student's, teacher's).
+// Calls visit(first pixel, count, student's, teacher's) for spans of pixels that lie `stride_w` apart in both maps.
 template <class T, class Visit>
-void for_each_stretch(
-    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
-    std::vector<T>& scratch, Visit visit) {
+void for_each_span(const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
+                   std::vector<T>& scratch, Visit visit) {
   scratch.resize(2 * problem.channels * problem.block());
   const bool joined = student.rows_join() && teacher.rows_join();
   for (int64_t p = block.begin; p < block.end;) {
     const int64_t count = joined ? block.end - p : std::min(block.end - p, student.width - p % student.width);
-    const Pixels<T> s = load_stretch(student, block.n, p, count, problem.channels, scratch.data());
+    const Pixels<T> s = load_span(student, block.n, p, count, problem.channels, scratch.data());
     const Pixels<T> t =
-        load_stretch(teacher, block.n, p, count, problem.channels, scratch.data() + problem.channels * problem.block());
+        load_span(teacher, block.n, p, count, problem.channels, scratch.data() + problem.channels * problem.block());
     visit(p, count, s, t);
     p += count;
   }
 }
 
 template <class T>
-void sum_by_channels(
-    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
-    std::vector<T>& scratch, Statistics<T> out) {
-  for_each_stretch(student, teacher, problem, block, scratch,
-                   [&](int64_t first, int64_t count, Pixels<T> s, Pixels<T> t) {
-                     const int64_t at = first - block.begin;
-                     sum_channels(s, t, problem.channels, count, out.product + at, out.student + at, out.teacher + at);
-                   });
+void sum_by_channels(const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, const Block& block,
+                     std::vector<T>& scratch, Statistics<T> out) {
+  for_each_span(student, teacher, problem, block, scratch, [&](int64_t first, int64_t count, Pixels<T> s, Pixels<T> t) {
+    const int64_t at = first - block.begin;
+    sum_channels(s, t, problem.channels, count, out.product + at, out.student + at, out.teacher + at);
+  });
 }
 
 // out is dense channels_last.
 template <class T>
-void combine_by_channels(
-    const T* of_teacher, const T* of_student, const FeatureMap& student, const FeatureMap& teacher,
-    const FeatureMap& out, bool streamed, const Problem& problem, const Block& block, std::vector<T>& scratch,
-    std::vector<T>& result) {
-  const int64_t step = std::max<int64_t>(1, 4096 / problem.channels);  // pixels whose result stays in the first cache
+void combine_by_channels(const T* of_teacher, const T* of_student, const FeatureMap& student, const FeatureMap& teacher,
+                         const FeatureMap& out, bool streamed, const Problem& problem, const Block& block,
+                         std::vector<T>& scratch, std::vector<T>& result) {
+  const int64_t step =
+      std::max<int64_t>(1, 4096 / problem.channels);  // pixels whose result stays in the first-level cache
   result.resize(step * problem.channels);
-  for_each_stretch(
-      student, teacher, problem, block, scratch, [&](int64_t first, int64_t total, Pixels<T> s, Pixels<T> t) {
-        for (int64_t p = 0; p < total; p += step) {
-          const int64_t count = std::min(step, total - p), at = first + p - block.begin;
-          combine_channels(of_teacher + at, {t.data + p * t.stride, t.stride}, of_student + at,
-                           {s.data + p * s.stride, s.stride}, problem.channels, count, result.data());
-          const int64_t offset = out.pixel(block.n, first + p), elements = count * problem.channels;
-          if (streamed) {
-            stream_copy(static_cast<T*>(out.data) + offset, result.data(), elements * static_cast<int64_t>(sizeof(T)));
-          } else {
-            narrow_row(out.storage, result.data(), elements, out.data, offset, 1);
-          }
-        }
-      });
+  for_each_span(student, teacher, problem, block, scratch, [&](int64_t first, int64_t total, Pixels<T> s, Pixels<T> t) {
+    for (int64_t p = 0; p < total; p += step) {
+      const int64_t count = std::min(step, total - p), at = first + p - block.begin;
+      combine_channels(of_teacher + at, {t.data + p * t.stride, t.stride}, of_student + at,
+                       {s.data + p * s.stride, s.stride}, problem.channels, count, result.data());
+      const int64_t offset = out.pixel(block.n, first + p), elements = count * problem.channels;
+      if (streamed) {
+        stream_copy(static_cast<T*>(out.data) + offset, result.data(), elements * static_cast<int64_t>(sizeof(T)));
+      } else {
+        narrow_row(out.storage, result.data(), elements, out.data, offset, 1);
+      }
+    }
+  });
 }
 
 // ---- blocks [first, last) of the whole problem -------------------------------------------------------------------
 
-// The distances of the pixels are written to distance (N, P) where that is given, else each block's sum of them to
-// sums[block]; scale times the gradient of their sum is written to `out` where that is given. `streamed`: out has T's
-// storage, is dense, and is too large to stay in a cache.
+// Writes the distance of each pixel to distance (N, P) if that is not null, otherwise each block's sum of distances to
+// sums[block]. If out is not null, scale times the gradient of the sum of distances is written to it. streamed: out has
+// the storage of T, is dense, and is too large to stay in a cache.
 template <class T>
-void loss(
-    const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, T scale, const FeatureMap* out,
-    bool streamed, int64_t first, int64_t last, double* sums, T* distance) {
+void loss(const FeatureMap& student, const FeatureMap& teacher, const Problem& problem, T scale, const FeatureMap* out,
+          bool streamed, int64_t first, int64_t last, double* sums, T* distance) {
   const bool adjacent = by_channels(problem, student, teacher);
   const bool gradient_by_channels = adjacent && out != nullptr && out->stride_c == 1;
   const bool sum_channels_first = adjacent && (gradient_by_channels || out == nullptr || distance != nullptr);

@@ -19,8 +19,7 @@ struct Block {
 // Rows of one tile: difference = (teacher - student) / positions above the diagonal and mirrored below; returns the sum
 // of its squares. teacher and student hold the block's products, difference is (C, C) with C = total.
 template <class T>
-double finish_tile(
-    const T* teacher, const T* student, const Block& block, int64_t tile, int64_t positions, int64_t total,
-    T* difference);
+double finish_tile(const T* teacher, const T* student, const Block& block, int64_t tile, int64_t positions,
+                   int64_t total, T* difference);
 
 }  // namespace skt::dense_fsp

@@ -10,12 +10,12 @@
 namespace skt::density {
 namespace {
 
-constexpr int64_t kLanes = 16;  // columns are added in groups of so many
-constexpr double kFar = 1 << 23;  // pixels; nobody's kernel reaches so far
+constexpr int64_t kLanes = 16;    // columns that are added at a time
+constexpr double kFar = 1 << 23;  // pixels; no kernel reaches that far
 
-// out[i] = exp(rate (d^2 - nearest^2)) for the pixels that are first + i pixels from the nearest one, d = nearest + first + i;
-// returns their sum. The difference of squares is written as a product, which has no cancellation: it is exactly 0 at the
-// nearest pixel and never below, however large the rate.
+// out[i] = exp(rate (d^2 - nearest^2)) for the pixels that are first + i pixels from the nearest one, d = nearest +
+// first + i; returns their sum. The difference of squares is written as a product, which has no cancellation: it is
+// exactly 0 at the nearest pixel and never below, however large the rate.
 SKT_SIMD double gaussian(int32_t first, float nearest, float rate, int32_t count, float* SKT_RESTRICT out) {
 #pragma omp simd
   for (int32_t i = 0; i < count; ++i) {
@@ -33,9 +33,8 @@ SKT_SIMD double masked_sum(const float* SKT_RESTRICT weight, const bool* SKT_RES
 }
 
 // out (rows, columns) += outer product of the two tables.
-SKT_SIMD void add_product(
-    const float* SKT_RESTRICT row_weight, const float* SKT_RESTRICT column_weight, int64_t rows, int64_t columns,
-    int64_t pitch, float* SKT_RESTRICT out) {
+SKT_SIMD void add_product(const float* SKT_RESTRICT row_weight, const float* SKT_RESTRICT column_weight, int64_t rows,
+                          int64_t columns, int64_t pitch, float* SKT_RESTRICT out) {
   for (int64_t r = 0; r < rows; ++r, out += pitch) {
     const float weight = row_weight[r];
     int64_t c = 0;
@@ -48,9 +47,8 @@ SKT_SIMD void add_product(
 }
 
 // The sums of cells: table[i] = factor * sum of the weights of the pixels of cell first_cell + i.
-void sum_cells(
-    const float* weights, int64_t first_pixel, int64_t last_pixel, int64_t stride, int64_t first_cell, double factor,
-    int64_t cells, float* table) {
+void sum_cells(const float* weights, int64_t first_pixel, int64_t last_pixel, int64_t stride, int64_t first_cell,
+               double factor, int64_t cells, float* table) {
   if (stride == 1) {
     std::fill_n(table, cells, 0.0f);
     for (int64_t pixel = first_pixel; pixel < last_pixel; ++pixel) {
@@ -124,8 +122,9 @@ void Profile::compute(double middle, int64_t radius, double sigma, int64_t first
   if (static_cast<int64_t>(computed_.size()) < to - from) computed_.resize(to - from);
   const float nearest = static_cast<float>(static_cast<double>(pixel) + 0.5 - middle);
   const float rate = static_cast<float>(std::max(-0.5 / (sigma * sigma), -1e30));
-  whole = gaussian(static_cast<int32_t>(from - pixel), nearest, rate, static_cast<int32_t>(to - from), computed_.data());
-  // A window beside the map may lie anywhere.
+  whole =
+      gaussian(static_cast<int32_t>(from - pixel), nearest, rate, static_cast<int32_t>(to - from), computed_.data());
+  // A window outside the map may be anywhere.
   weights = computed_.data() + (first < last ? first - from : 0);
   on_map = with_whole ? sum_in_double(weights, last - first) : whole;
 }
@@ -158,7 +157,8 @@ double PersonTables::mass(const Kernel& kernel, const Profile& rows, const Profi
   return total;
 }
 
-void PersonTables::store(const Kernel& kernel, const float* rows, const float* columns, double factor, float* tables) const {
+void PersonTables::store(const Kernel& kernel, const float* rows, const float* columns, double factor,
+                         float* tables) const {
   float* row_table = tables + kernel.row_table;
   float* column_table = tables + kernel.column_table;
   if (kernel.masked) {
@@ -172,11 +172,11 @@ void PersonTables::store(const Kernel& kernel, const float* rows, const float* c
   sum_cells(columns, kernel.left, kernel.right, maps_.stride, kernel.first_column, 1, kernel.columns, column_table);
 }
 
-void fill_band(
-    const std::vector<Kernel>& kernels, const std::vector<int64_t>& order, const float* tables, const Maps& maps,
-    int64_t first, int64_t last, float* out) {
+void fill_band(const std::vector<Kernel>& kernels, const std::vector<int64_t>& order, const float* tables,
+               const Maps& maps, int64_t first, int64_t last, float* out) {
   const int64_t columns = maps.columns();
-  int64_t ready = first;  // rows before this one were set to zero: not long before they are added to, so they are in the cache
+  int64_t ready =
+      first;  // rows before this one are set to zero: shortly before they are added to, while they are in the cache
   const auto prepare = [&](int64_t row) {
     if (row > ready) std::fill(out + ready * columns, out + row * columns, 0.0f);
     ready = std::max(ready, row);

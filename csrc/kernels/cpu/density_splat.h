@@ -1,8 +1,9 @@
 // Sum of truncated Gaussians on the maps of a batch, on the CPU.
 //
-// A kernel is separable: one table of weights for its rows and one for its columns, in cells of stride x stride pixels, so
-// that a coarse map needs no fine one. The maps of a batch lie one under another and are treated as one. A thread owns a band
-// of its rows and adds the kernels to it in one order, so a cell's sum has one order.
+// A kernel is separable: it has one table of weights for its rows and one for its columns, in cells of stride x stride
+// pixels, so that a coarse map needs no fine one. The maps of a batch lie below each other in memory and are treated as
+// one map. Each thread owns a band of its rows and adds the kernels in a fixed order, so the order of every cell's sum
+// is fixed.
 #pragma once
 
 #include <algorithm>
@@ -24,22 +25,22 @@ struct Maps {
 
 // One truncated Gaussian: a person, or a part of one.
 struct Kernel {
-  double x, y;                        // its middle, in pixels; the middle of a pixel is at + 0.5
+  double x, y;  // its centre, in pixels; the centre of a pixel is at + 0.5
   double sigma_x, sigma_y;
-  int64_t radius_x, radius_y;         // of the window, in pixels
+  int64_t radius_x, radius_y;  // of the window, in pixels
   int64_t image;
-  int64_t top, bottom, left, right;   // window and image, in pixels, ends excluded
-  bool masked;                        // the tables are in pixels, since the ROI cuts the window inside cells
-  int64_t first_row, last_row;        // of cells, counted through the batch
-  int64_t first_column, columns;      // of the table in cells; zeros may surround the window
-  int64_t row_table, column_table;    // where they start
+  int64_t top, bottom, left, right;  // of the window inside the image, in pixels, ends excluded
+  bool masked;                       // the tables are in pixels, because the ROI cuts through cells of the window
+  int64_t first_row, last_row;       // of cells, counted through the batch
+  int64_t first_column, columns;     // of the table in cells; zeros may surround the window
+  int64_t row_table, column_table;   // where they start
 };
 
-// Clips the window to the image and lays out the tables behind `table`; returns the end of them.
+// Clips the window to the image and places the kernel's tables at `table`; returns where they end.
 int64_t place(const Maps& maps, Kernel& kernel, int64_t table);
 
-// Weights of the pixels [first, last) along one axis; sums over them and, where asked for, over the whole window. They are
-// relative to the nearest pixel's, which would be 0 for a narrow kernel between two pixels.
+// Weights of the pixels [first, last) along one axis, their sum, and, with_whole, the sum over the whole window.
+// Weights are relative to that of the nearest pixel, which would underflow to 0 for a narrow kernel between two pixels.
 class Profile {
  public:
   const float* weights = nullptr;
@@ -51,8 +52,8 @@ class Profile {
   std::vector<float> computed_;
 };
 
-// Fills the tables of one person's kernels. Each kernel has the same mass over its whole window. "Clip" keeps that; "conserve"
-// divides by what of the person lies on the map and in the ROI.
+// Fills the tables of one person's kernels, which all have the same mass over their whole windows. Without `conserve`
+// that is all; with it, they are divided by the person's mass inside the map and the ROI.
 class PersonTables {
  public:
   PersonTables(const Maps& maps, bool conserve) : maps_(maps), conserve_(conserve) {}
@@ -68,7 +69,8 @@ class PersonTables {
   std::vector<Profile> rows_, columns_;
 };
 
-// The windows' numbers by their first row, in their own order within one: neighbours in memory are added one after another.
+// The indices of the windows, sorted by first row (stable): windows that are close in memory are added one after
+// another.
 template <class Window>
 std::vector<int64_t> order_by_row(const std::vector<Window>& windows, int64_t rows) {
   std::vector<int64_t> next(rows + 2, 0);
@@ -79,7 +81,7 @@ std::vector<int64_t> order_by_row(const std::vector<Window>& windows, int64_t ro
   return order;
 }
 
-// Rows of cells that cut the batch into `count` bands of about the same work; count + 1 numbers from 0 to rows.
+// The count + 1 rows, from 0 to `rows`, that divide the batch into `count` bands of about the same work.
 template <class Window>
 std::vector<int64_t> bands(const std::vector<Window>& windows, int64_t rows, int64_t columns, int64_t count) {
   std::vector<int64_t> change(rows + 1, 0);
@@ -87,7 +89,7 @@ std::vector<int64_t> bands(const std::vector<Window>& windows, int64_t rows, int
     change[window.first_row] += window.columns;
     change[window.last_row] -= window.columns;
   }
-  std::vector<int64_t> work(rows + 1, 0);  // before each row; a row costs its own cells too
+  std::vector<int64_t> work(rows + 1, 0);  // before each row; its own cells are work, too
   int64_t row_work = columns;
   for (int64_t row = 0; row < rows; ++row) {
     row_work += change[row];
@@ -104,8 +106,7 @@ std::vector<int64_t> bands(const std::vector<Window>& windows, int64_t rows, int
 }
 
 // Writes rows [first, last) of cells.
-void fill_band(
-    const std::vector<Kernel>& kernels, const std::vector<int64_t>& order, const float* tables, const Maps& maps,
-    int64_t first, int64_t last, float* out);
+void fill_band(const std::vector<Kernel>& kernels, const std::vector<int64_t>& order, const float* tables,
+               const Maps& maps, int64_t first, int64_t last, float* out);
 
 }  // namespace skt::density

@@ -1,4 +1,5 @@
-// Cosine distance of a teacher and of h = ReLU(W s + b), and h max-pooled, on the CPU; h exists a tile at a time.
+// The cosine distance between a teacher and h = ReLU(W s + b), and h max-pooled, on the CPU. Only one tile of h exists
+// at a time in each thread.
 #pragma once
 
 #include "embedding_by_channels.h"
@@ -7,11 +8,10 @@
 
 namespace skt::embedding {
 
-// Tiles [first, last): sums[tile], statistics (N, 3, H W) and pooled are written; the first two only with a teacher.
+// Writes sums[tile], statistics (N, 3, H W) and pooled for the tiles [first, last); the first two only with a teacher.
 template <class T>
-void forward(
-    const Problem& problem, const Operands<T>& in, int64_t first, int64_t last, double* sums, T* statistics,
-    Pooled<T> pooled) {
+void forward(const Problem& problem, const Operands<T>& in, int64_t first, int64_t last, double* sums, T* statistics,
+             Pooled<T> pooled) {
   Workspace<T> work(problem);
   for (int64_t index = first; index < last; ++index) {
     const Tile tile = problem.tile(index);
@@ -25,11 +25,10 @@ void forward(
   }
 }
 
-// Tiles [first, last): their pixels of grad_student are written, their share of the parameters' gradients is added.
+// For the tiles [first, last), writes their pixels of grad_student and adds their share of the parameters' gradients.
 template <class T>
-void backward(
-    const Problem& problem, const Operands<T>& in, const Upstream<T>& up, int64_t first, int64_t last,
-    Workspace<T>& work, const FeatureMap& grad_student, Partial<T> sums) {
+void backward(const Problem& problem, const Operands<T>& in, const Upstream<T>& up, int64_t first, int64_t last,
+              Workspace<T>& work, const FeatureMap& grad_student, Partial<T> sums) {
   for (int64_t index = first; index < last; ++index) {
     const Tile tile = problem.tile(index);
     if (in.teacher != nullptr) {
@@ -39,8 +38,8 @@ void backward(
                            work.teacher_square.data(), static_cast<T>(problem.eps), tile.pixels(),
                            work.of_teacher.data(), work.of_hidden.data());
     }
-    (problem.by_channels ? by_channels::pull_back<T> : by_pixels::pull_back<T>)(problem, in, up, tile, work,
-                                                                               grad_student, sums);
+    (problem.by_channels ? by_channels::backward_of_tile<T> : by_pixels::backward_of_tile<T>)(problem, in, up, tile,
+                                                                                              work, grad_student, sums);
   }
 }
 

@@ -1,4 +1,4 @@
-// Tiles of embedded_distance with a row of channels for every pixel, for teachers that lie so (channels_last).
+// Tiles of the embedding with one row of channels per pixel, for teachers with that layout (channels_last).
 #pragma once
 
 #include "embedding_problem.h"
@@ -29,10 +29,10 @@ void embed(const Problem& problem, const Operands<T>& in, const Tile& tile, Work
 }
 
 template <class T>
-cosine::Pixels<T> teacher_row(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, int64_t r, Workspace<T>& work) {
-  return cosine::load_stretch(*in.teacher, tile.n, (tile.top + r) * problem.width + tile.left, tile.columns,
-                              problem.to, work.rows.data());
+cosine::Pixels<T> teacher_row(const Problem& problem, const Operands<T>& in, const Tile& tile, int64_t r,
+                              Workspace<T>& work) {
+  return cosine::load_span(*in.teacher, tile.n, (tile.top + r) * problem.width + tile.left, tile.columns, problem.to,
+                           work.rows.data());
 }
 
 template <class T>
@@ -50,14 +50,14 @@ template <class T>
 void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T> out) {
   const int64_t wide = row_stride<T>(problem.to);
   const int64_t cells = problem.pooled_height() * problem.pooled_width();
-  const int64_t first = tile.n * problem.to * cells + tile.top / problem.kernel_h * problem.pooled_width() +
-                        tile.left / problem.kernel_w;
+  const int64_t first =
+      tile.n * problem.to * cells + tile.top / problem.kernel_h * problem.pooled_width() + tile.left / problem.kernel_w;
   if (problem.kernel_h == 1 && problem.kernel_w == 1) {
     transpose(work.hidden.data(), wide, tile.columns, problem.to, out.values + first, cells);
     for (int64_t c = 0; c < problem.to; ++c) std::fill_n(out.argmax + first + c * cells, tile.columns, uint8_t{0});
     return;
   }
-  // A row for every window, turned over at the end: a channel's windows are adjacent in the result.
+  // One row per window, transposed at the end: the windows of a channel are adjacent in the result.
   const int64_t windows = divide_up(tile.columns, problem.kernel_w);
   for (int64_t i = 0; i < windows; ++i) {
     const int64_t left = i * problem.kernel_w, right = std::min(left + problem.kernel_w, tile.columns);
@@ -69,10 +69,10 @@ void pool(const Problem& problem, const Tile& tile, Workspace<T>& work, Pooled<T
   transpose(work.winner.data(), wide, windows, problem.to, out.argmax + first, cells);
 }
 
-// The gradient of h into work.gradient, after work.of_teacher and work.of_hidden.
+// Writes the gradient of h to work.gradient, from the coefficients work.of_teacher and work.of_hidden.
 template <class T>
-void differentiate(
-    const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile, Workspace<T>& work) {
+void differentiate(const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile,
+                   Workspace<T>& work) {
   const int64_t wide = row_stride<T>(problem.to);
   const T lowest = lowest_passed<T>(problem.relu);
   if (in.teacher == nullptr) std::fill_n(work.gradient.data(), tile.pixels() * wide, T(0));
@@ -84,8 +84,8 @@ void differentiate(
   }
   if (up.pooled == nullptr) return;
   const int64_t cells = problem.pooled_height() * problem.pooled_width();
-  const int64_t first = tile.n * problem.to * cells + tile.top / problem.kernel_h * problem.pooled_width() +
-                        tile.left / problem.kernel_w;
+  const int64_t first =
+      tile.n * problem.to * cells + tile.top / problem.kernel_h * problem.pooled_width() + tile.left / problem.kernel_w;
   if (problem.kernel_h == 1 && problem.kernel_w == 1) {
     transpose(up.pooled + first, cells, problem.to, tile.columns, work.rows.data(), problem.to);
     for (int64_t p = 0; p < tile.columns; ++p) {
@@ -99,7 +99,7 @@ void differentiate(
     for (int64_t left = 0, cell = first + c * cells; left < tile.columns; left += problem.kernel_w, ++cell) {
       const uint32_t offset = up.argmax[cell], row = offset / kernel_w;
       const int64_t column = left + offset % kernel_w;
-      // An offset that no forward pass wrote must not write outside the tile.
+      // An offset that no forward pass has written must not lead outside the tile.
       if (row >= tile.rows || column >= tile.columns) continue;
       const int64_t at = (row * tile.columns + column) * wide + c;
       if (!(work.hidden[at] <= lowest)) work.gradient[at] += up.pooled[cell];
@@ -107,11 +107,10 @@ void differentiate(
   }
 }
 
-// The gradients of s (written) and of the parameters (added).
+// Writes the gradient of s and adds those of the parameters.
 template <class T>
-void propagate(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, const FeatureMap& grad_student,
-    Partial<T> sums) {
+void propagate(const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work,
+               const FeatureMap& grad_student, Partial<T> sums) {
   const int64_t pixels = tile.pixels(), narrow = row_stride<T>(problem.from), wide = row_stride<T>(problem.to);
   const int64_t weight_stride = padded<T>(problem.from);
   add_rows(work.gradient.data(), wide, pixels, problem.to, sums.bias);
@@ -132,20 +131,18 @@ void propagate(
                            narrow, sums.weight, weight_stride, sums.weight, weight_stride, true, false});
 }
 
-// The tile's sums over channels into work, its part of `pooled` into that.
+// Writes the tile's sums over channels to work and its part of `pooled`.
 template <class T>
-void compare(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Pooled<T> pooled) {
+void compare(const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Pooled<T> pooled) {
   embed(problem, in, tile, work);
   if (in.teacher != nullptr) sum_products(problem, in, tile, work);
   if (problem.pools()) pool(problem, tile, work, pooled);
 }
 
-// After the coefficients in work: the tile's part of grad_student is written, those of the parameters are added.
+// With the coefficients in work, writes the tile's part of grad_student and adds its part of the parameters' gradients.
 template <class T>
-void pull_back(
-    const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile, Workspace<T>& work,
-    const FeatureMap& grad_student, Partial<T> sums) {
+void backward_of_tile(const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile,
+                      Workspace<T>& work, const FeatureMap& grad_student, Partial<T> sums) {
   embed(problem, in, tile, work);
   differentiate(problem, in, up, tile, work);
   propagate(problem, in, tile, work, grad_student, sums);

@@ -1,4 +1,4 @@
-// Tiles of embedded_distance with a row of pixels for every channel, for teachers that lie so (NCHW). A few channels
+// Tiles of the embedding with one row of pixels per channel, for teachers with that layout (NCHW). Only a few channels
 // exist at a time.
 #pragma once
 
@@ -15,8 +15,8 @@ void load_student(const Problem& problem, const Operands<T>& in, const Tile& til
     T* row = work.student.data() + c * stride;
     for (int64_t r = 0; r < tile.rows; ++r) {
       const int64_t first = in.student.pixel(tile.n, (tile.top + r) * problem.width + tile.left);
-      widen_row(in.student.storage, in.student.data, first + c * in.student.stride_c, in.student.stride_w,
-                tile.columns, row + r * tile.columns);
+      widen_row(in.student.storage, in.student.data, first + c * in.student.stride_c, in.student.stride_w, tile.columns,
+                row + r * tile.columns);
     }
     std::fill(row + tile.pixels(), row + padded<T>(tile.pixels()), T(0));
   }
@@ -24,17 +24,16 @@ void load_student(const Problem& problem, const Operands<T>& in, const Tile& til
 
 // h = ReLU(W s + b) (kChannels, stride).
 template <class T>
-void embed(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, const Channels& block, Workspace<T>& work) {
+void embed(const Problem& problem, const Operands<T>& in, const Tile& tile, const Channels& block, Workspace<T>& work) {
   const int64_t stride = row_stride<T>(tile.pixels()), narrow = padded<T>(problem.from);
   small_gemm::multiply<T>({block.count, padded<T>(tile.pixels()), problem.from, in.weight + block.first * narrow,
-                           narrow, 1, work.student.data(), stride, work.hidden.data(), stride, in.bias + block.first,
-                           1, false, problem.relu});
+                           narrow, 1, work.student.data(), stride, work.hidden.data(), stride, in.bias + block.first, 1,
+                           false, problem.relu});
 }
 
 template <class T>
-void sum_products(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, const Channels& block, Workspace<T>& work) {
+void sum_products(const Problem& problem, const Operands<T>& in, const Tile& tile, const Channels& block,
+                  Workspace<T>& work) {
   const int64_t stride = row_stride<T>(tile.pixels());
   if (block.first == 0) {
     for (auto* row : {&work.product, &work.student_square, &work.teacher_square}) {
@@ -63,8 +62,7 @@ void sum_products(
 }
 
 template <class T>
-void pool(
-    const Problem& problem, const Tile& tile, const Channels& block, Workspace<T>& work, Pooled<T> out) {
+void pool(const Problem& problem, const Tile& tile, const Channels& block, Workspace<T>& work, Pooled<T> out) {
   const int64_t stride = row_stride<T>(tile.pixels());
   const int64_t cells = problem.pooled_height() * problem.pooled_width();
   const int64_t first = tile.top / problem.kernel_h * problem.pooled_width() + tile.left / problem.kernel_w;
@@ -84,11 +82,10 @@ void pool(
   }
 }
 
-// The gradient of h into work.gradient, after work.of_teacher and work.of_hidden.
+// Writes the gradient of h to work.gradient, from the coefficients work.of_teacher and work.of_hidden.
 template <class T>
-void differentiate(
-    const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile, const Channels& block,
-    Workspace<T>& work) {
+void differentiate(const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile,
+                   const Channels& block, Workspace<T>& work) {
   const int64_t stride = row_stride<T>(tile.pixels());
   const T lowest = lowest_passed<T>(problem.relu);
   const uint32_t kernel_w = static_cast<uint32_t>(problem.kernel_w);
@@ -98,8 +95,7 @@ void differentiate(
     std::fill(gradient + (in.teacher == nullptr ? 0 : tile.pixels()), gradient + padded<T>(tile.pixels()), T(0));
     for (int64_t r = 0; in.teacher != nullptr && r < tile.rows; ++r) {
       const int64_t begin = (tile.top + r) * problem.width + tile.left, at = r * tile.columns;
-      const T* t = load_pixels(*in.teacher, tile.n, block.first + c, begin, begin + tile.columns,
-                               work.rows.data());
+      const T* t = load_pixels(*in.teacher, tile.n, block.first + c, begin, begin + tile.columns, work.rows.data());
       combine_pixels(work.of_teacher.data() + at, t, work.of_hidden.data() + at, hidden + at, lowest, tile.columns,
                      gradient + at);
     }
@@ -114,7 +110,7 @@ void differentiate(
     for (int64_t left = 0, cell = from; left < tile.columns; left += problem.kernel_w, ++cell) {
       const uint32_t offset = up.argmax[cell], row = offset / kernel_w;
       const int64_t column = left + offset % kernel_w;
-      // An offset that no forward pass wrote must not write outside the tile.
+      // An offset that no forward pass has written must not lead outside the tile.
       if (row >= tile.rows || column >= tile.columns) continue;
       const int64_t at = row * tile.columns + column;
       if (!(hidden[at] <= lowest)) gradient[at] += up.pooled[cell];
@@ -122,11 +118,10 @@ void differentiate(
   }
 }
 
-// The gradients of s (into work.of_student: set by the first block, added to by the others) and of the parameters (added).
+// Adds the gradient of s to work.of_student (the first block sets it) and those of the parameters to `sums`.
 template <class T>
-void propagate(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, const Channels& block, Workspace<T>& work,
-    Partial<T> sums) {
+void propagate(const Problem& problem, const Operands<T>& in, const Tile& tile, const Channels& block,
+               Workspace<T>& work, Partial<T> sums) {
   const int64_t pixels = tile.pixels(), stride = row_stride<T>(pixels), narrow = padded<T>(problem.from);
   for (int64_t c = 0; c < block.count; ++c) {
     sums.bias[block.first + c] += cosine::total(work.gradient.data() + c * stride, pixels);
@@ -140,8 +135,8 @@ void propagate(
 }
 
 template <class T>
-void store_gradient(
-    const Problem& problem, const Tile& tile, const Workspace<T>& work, const FeatureMap& grad_student) {
+void store_gradient(const Problem& problem, const Tile& tile, const Workspace<T>& work,
+                    const FeatureMap& grad_student) {
   const int64_t stride = row_stride<T>(tile.pixels());
   for (int64_t c = 0; c < problem.from; ++c) {
     for (int64_t r = 0; r < tile.rows; ++r) {
@@ -152,10 +147,9 @@ void store_gradient(
   }
 }
 
-// h of the whole tile, kChannels at a time: visit(channels) finds them in work.hidden.
+// Computes h of the whole tile, kChannels at a time, and calls visit(channels) with those in work.hidden.
 template <class T, class Visit>
-void for_each_block(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Visit visit) {
+void for_each_block(const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Visit visit) {
   load_student(problem, in, tile, work);
   for (int64_t c = 0; c < problem.to; c += kChannels) {
     const Channels block{c, std::min(kChannels, problem.to - c)};
@@ -164,21 +158,19 @@ void for_each_block(
   }
 }
 
-// The tile's sums over channels into work, its part of `pooled` into that.
+// Writes the tile's sums over channels to work and its part of `pooled`.
 template <class T>
-void compare(
-    const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Pooled<T> pooled) {
+void compare(const Problem& problem, const Operands<T>& in, const Tile& tile, Workspace<T>& work, Pooled<T> pooled) {
   for_each_block(problem, in, tile, work, [&](const Channels& block) {
     if (in.teacher != nullptr) sum_products(problem, in, tile, block, work);
     if (problem.pools()) pool(problem, tile, block, work, pooled);
   });
 }
 
-// After the coefficients in work: the tile's part of grad_student is written, those of the parameters are added.
+// With the coefficients in work, writes the tile's part of grad_student and adds its part of the parameters' gradients.
 template <class T>
-void pull_back(
-    const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile, Workspace<T>& work,
-    const FeatureMap& grad_student, Partial<T> sums) {
+void backward_of_tile(const Problem& problem, const Operands<T>& in, const Upstream<T>& up, const Tile& tile,
+                      Workspace<T>& work, const FeatureMap& grad_student, Partial<T> sums) {
   for_each_block(problem, in, tile, work, [&](const Channels& block) {
     differentiate(problem, in, up, tile, block, work);
     propagate(problem, in, tile, block, work, sums);

@@ -5,9 +5,8 @@
 namespace skt::embedding {
 
 template <class T>
-SKT_SIMD void combine_pixels(
-    const T* of_teacher, const T* teacher, const T* of_hidden, const T* hidden, T lowest, int64_t count,
-    T* SKT_RESTRICT out) {
+SKT_SIMD void combine_pixels(const T* of_teacher, const T* teacher, const T* of_hidden, const T* hidden, T lowest,
+                             int64_t count, T* SKT_RESTRICT out) {
   for (int64_t i = 0; i < count; ++i) {
     const T value = of_teacher[i] * teacher[i] + of_hidden[i] * hidden[i];
     out[i] = hidden[i] <= lowest ? T(0) : value;
@@ -15,9 +14,9 @@ SKT_SIMD void combine_pixels(
 }
 
 template <class T>
-SKT_SIMD void combine_channels(
-    const T* of_teacher, cosine::Pixels<T> teacher, const T* of_hidden, cosine::Pixels<T> hidden, T lowest,
-    int64_t channels, int64_t count, T* SKT_RESTRICT out) {
+SKT_SIMD void combine_channels(const T* of_teacher, cosine::Pixels<T> teacher, const T* of_hidden,
+                               cosine::Pixels<T> hidden, T lowest, int64_t channels, int64_t count,
+                               T* SKT_RESTRICT out) {
   for (int64_t p = 0; p < count; ++p) {
     const T *t = teacher.data + p * teacher.stride, *h = hidden.data + p * hidden.stride;
     T* to = out + p * hidden.stride;
@@ -30,8 +29,7 @@ SKT_SIMD void combine_channels(
 }
 
 template <class T>
-SKT_SIMD void add_passed(
-    const T* pooled, const T* hidden, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
+SKT_SIMD void add_passed(const T* pooled, const T* hidden, T lowest, int64_t count, T* SKT_RESTRICT gradient) {
   for (int64_t i = 0; i < count; ++i) gradient[i] += hidden[i] <= lowest ? T(0) : pooled[i];
 }
 
@@ -42,10 +40,10 @@ SKT_SIMD void add_rows(const T* rows, int64_t stride, int64_t count, int64_t col
   }
 }
 
-#define SKT_INSTANTIATE(T)                                                                                             \
-  template void combine_pixels(const T*, const T*, const T*, const T*, T, int64_t, T*);                               \
-  template void combine_channels(const T*, cosine::Pixels<T>, const T*, cosine::Pixels<T>, T, int64_t, int64_t, T*);  \
-  template void add_passed(const T*, const T*, T, int64_t, T*);                                                       \
+#define SKT_INSTANTIATE(T)                                                                                           \
+  template void combine_pixels(const T*, const T*, const T*, const T*, T, int64_t, T*);                              \
+  template void combine_channels(const T*, cosine::Pixels<T>, const T*, cosine::Pixels<T>, T, int64_t, int64_t, T*); \
+  template void add_passed(const T*, const T*, T, int64_t, T*);                                                      \
   template void add_rows(const T*, int64_t, int64_t, int64_t, double*)
 
 SKT_INSTANTIATE(float);

@@ -1,8 +1,8 @@
-// What the tiles of embedded_distance share on the CPU: sizes, operands, scratch.
+// What the tiles of the embedding share on the CPU: sizes, operands, scratch memory.
 //
-// A tile is a band of pixels as high as the pooling window and a whole number of windows wide, so that a tile's windows
-// are its own. The embedded features h of a tile live in scratch that stays in the second-level cache: all channels of
-// them, or, where a channel is a plane of memory, a few channels at a time, for the tile to be wide.
+// A tile is as high as a pooling window and a whole number of windows wide, so that no window belongs to two tiles. The
+// embedded features h of a tile live in scratch memory that stays in the second-level cache: all channels of them, or,
+// where channels are planes of memory, a few channels at a time, so that the tile can be wide.
 #pragma once
 
 #include <algorithm>
@@ -22,11 +22,11 @@ namespace skt::embedding {
 using small_gemm::padded;
 using small_gemm::row_stride;
 
-constexpr int64_t kTile = int64_t{1} << 16;         // elements of h in a tile by channels: 256 KiB
-constexpr int64_t kScratch = int64_t{3} << 16;      // elements that a tile by pixels has in scratch: 768 KiB
-constexpr int64_t kColumns = 512;                   // of such a tile at most: small maps are for several threads, too
-constexpr int64_t kChannels = 32;                   // channels of h that exist at a time in a tile by pixels
-constexpr int64_t kPartial = int64_t{1} << 19;      // elements of all partial sums of the weight's gradient
+constexpr int64_t kTile = int64_t{1} << 16;     // elements of h in a tile by channels: 256 KiB
+constexpr int64_t kScratch = int64_t{3} << 16;  // elements that a tile by pixels has in scratch: 768 KiB
+constexpr int64_t kColumns = 512;  // at most, of such a tile: several threads should share a small map, too
+constexpr int64_t kChannels = 32;  // channels of h that exist at a time in a tile by pixels
+constexpr int64_t kPartial = int64_t{1} << 19;  // elements of all partial sums of the weight's gradient
 
 // Channels [first, first + count) of h.
 struct Channels {
@@ -40,7 +40,7 @@ struct Tile {
 };
 
 struct Problem {
-  int64_t batch, from, to;  // channels of the student and of h
+  int64_t batch, from, to;                    // channels of the student and of h
   int64_t height, width, kernel_h, kernel_w;  // kernel 0: nothing is pooled
   bool relu;
   double eps;
@@ -58,7 +58,7 @@ struct Problem {
     const int64_t fitting = by_channels ? kTile / std::max<int64_t>(to, 64) / tile_rows()
                                         : std::min(kColumns, kScratch / (2 * (from + kChannels)) / tile_rows());
     const int64_t tiles = (windows - 1) / std::max<int64_t>(fitting / window, 1) + 1;
-    return divide_up(windows, std::max<int64_t>(tiles, 1)) * window;  // about as many in every tile
+    return divide_up(windows, std::max<int64_t>(tiles, 1)) * window;  // about as many in each tile
   }
   int64_t tile_pixels() const { return tile_rows() * std::min(tile_columns(), width); }
   int64_t bands() const { return divide_up(height, tile_rows()); }
@@ -72,8 +72,8 @@ struct Problem {
             std::min(tile_columns(), width - left)};
   }
 
-  // Groups of tiles whose gradients of the weight are summed one after the other. Not one a thread: the sums must not
-  // depend on how many there are.
+  // Groups of tiles, each with its own sum of the weight's gradient. Not one group per thread: the sums must not depend
+  // on the number of threads.
   int64_t groups() const {
     return std::min(tiles(), std::clamp<int64_t>(kPartial / (to * padded<float>(from)), 2, 64));
   }
@@ -82,23 +82,23 @@ struct Problem {
 template <class T>
 struct Operands {
   FeatureMap student;
-  const FeatureMap* teacher;           // null: no distance
-  const T* weight;                     // (to, padded(from))
-  const T* transposed;                 // (from, padded(to))
-  const T* bias;                       // (padded(to)), zeros where there is none
+  const FeatureMap* teacher;  // null: no distance
+  const T* weight;            // (to, padded(from))
+  const T* transposed;        // (from, padded(to))
+  const T* bias;              // (padded(to)), zeros where there is none
 };
 
 template <class T>
 struct Pooled {
-  T* values;        // (N, to, h w)
+  T* values;  // (N, to, h w)
   uint8_t* argmax;
 };
 
 template <class T>
 struct Upstream {
-  T loss;                 // gradient of the sum of distances
-  const T* statistics;    // (N, 3, H W)
-  const T* pooled;        // (N, to, h w), or null
+  T loss;               // gradient of the sum of distances
+  const T* statistics;  // (N, 3, H W)
+  const T* pooled;      // (N, to, h w), or null
   const uint8_t* argmax;
 };
 
@@ -109,7 +109,7 @@ struct Partial {
   double* bias;  // (to)
 };
 
-// Aligned as the vectors are: one that crosses lines of the cache is read and written twice.
+// Aligned like vectors: one that crosses cache lines is read and written twice.
 template <class T>
 struct AlignedAllocator {
   using value_type = T;
@@ -145,14 +145,15 @@ struct Workspace {
     hidden.resize(to);
     gradient.resize(to);
     rows.resize(pixels * std::max<int64_t>(problem.to, cosine::kStep));
-    for (auto* row : {&product, &student_square, &teacher_square, &distance, &of_teacher, &of_hidden}) row->resize(wide);
+    for (auto* row : {&product, &student_square, &teacher_square, &distance, &of_teacher, &of_hidden})
+      row->resize(wide);
     const int64_t windows = problem.pools() ? divide_up(problem.tile_columns(), problem.kernel_w) : 0;
     best.resize(std::max(wide, windows * row_stride<T>(problem.to)));
     winner.resize(best.size());
   }
 };
 
-// The statistics of a tile's pixels lie row by row in the tile, and row by row of the map in the tensor.
+// Statistics are stored row by row of the tile in `work` and row by row of the map in the tensor.
 template <class T>
 inline void copy_statistics(const Problem& problem, const Tile& tile, Workspace<T>& work, T* to, const T* from) {
   T* rows[3] = {work.product.data(), work.student_square.data(), work.teacher_square.data()};
@@ -169,7 +170,8 @@ inline void copy_statistics(const Problem& problem, const Tile& tile, Workspace<
   }
 }
 
-// The ReLU stops what is not above this. A NaN is above it in a comparison h <= lowest, and so is everything without a ReLU.
+// The ReLU stops h where h <= lowest. That is false for a NaN, which passes as in torch, and, without a ReLU, for all
+// h.
 template <class T>
 constexpr T lowest_passed(bool relu) {
   return relu ? T(0) : std::numeric_limits<T>::quiet_NaN();

@@ -1,4 +1,4 @@
-// exp(x) for x <= 0 in float, without a call, so that a loop over it becomes vector code.
+// exp(x) for x <= 0 in float32, written so that loops over it become vector code: no calls, no branches.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,7 @@
 
 namespace skt {
 
-// Relative error below 2e-7 down to exp(-87.3); exactly 0 below exp(-87.7), also for -inf. No branch, so that loops become
-// vector code.
+// Relative error below 2e-7 down to exp(-87.3); exactly 0 below exp(-87.7), also for -inf.
 SKT_INLINE float exp_negative(float x) {
   const float bounded = x > -88.0f ? x : -88.0f;
   // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits of the mantissa.
@@ -27,7 +26,7 @@ SKT_INLINE float exp_negative(float x) {
   return (p * r * r + r + 1.0f) * power;
 }
 
-// The sum in double of floats.
+// The sum of floats, in double.
 SKT_INLINE double sum_in_double(const float* values, int64_t count) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)

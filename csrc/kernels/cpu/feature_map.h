@@ -11,19 +11,17 @@ namespace skt {
 struct FeatureMap {
   void* data;
   Storage storage;
-  int64_t width;                                         // W, to split a pixel's number into row and column
-  int64_t stride_n, stride_c, stride_h, stride_w;        // in elements
+  int64_t width;                                   // W, to split the index of a pixel into row and column
+  int64_t stride_n, stride_c, stride_h, stride_w;  // in elements
 
-  // Pixels numbered row by row are `stride_w` apart everywhere, not only within a row.
+  // Whether pixels are `stride_w` apart from row to row as well.
   bool rows_join() const { return stride_h == width * stride_w; }
 
-  int64_t pixel(int64_t n, int64_t p) const {
-    return n * stride_n + (p / width) * stride_h + (p % width) * stride_w;
-  }
+  int64_t pixel(int64_t n, int64_t p) const { return n * stride_n + (p / width) * stride_h + (p % width) * stride_w; }
 };
 
-// Calls visit(first, offset, count) for runs of pixels [first, first + count) of image n within [begin, end); element
-// `offset` is the run's first pixel of channel 0 and the others follow stride_w apart.
+// Calls visit(first, offset, count) for runs of pixels [first, first + count) of image n within [begin, end). The run's
+// first pixel of channel 0 is element `offset`; the others follow stride_w apart.
 template <class Visit>
 inline void for_each_run(const FeatureMap& map, int64_t n, int64_t begin, int64_t end, Visit visit) {
   for (int64_t p = begin; p < end;) {
@@ -36,8 +34,8 @@ inline void for_each_run(const FeatureMap& map, int64_t n, int64_t begin, int64_
 // One channel of the pixels [begin, end) of image n as a dense row: the tensor's own memory where it is one already,
 // otherwise a copy in `scratch`.
 template <class Accumulator>
-inline const Accumulator* load_pixels(
-    const FeatureMap& map, int64_t n, int64_t c, int64_t begin, int64_t end, Accumulator* scratch) {
+inline const Accumulator* load_pixels(const FeatureMap& map, int64_t n, int64_t c, int64_t begin, int64_t end,
+                                      Accumulator* scratch) {
   const bool dense = map.stride_w == 1 && (map.rows_join() || begin / map.width == (end - 1) / map.width);
   if (dense && map.storage == storage_of<Accumulator>()) {
     return static_cast<const Accumulator*>(map.data) + map.pixel(n, begin) + c * map.stride_c;
@@ -49,8 +47,8 @@ inline const Accumulator* load_pixels(
 }
 
 template <class Accumulator>
-inline void store_pixels(
-    const Accumulator* row, const FeatureMap& map, int64_t n, int64_t c, int64_t begin, int64_t end) {
+inline void store_pixels(const Accumulator* row, const FeatureMap& map, int64_t n, int64_t c, int64_t begin,
+                         int64_t end) {
   for_each_run(map, n, begin, end, [&](int64_t first, int64_t offset, int64_t count) {
     narrow_row(map.storage, row + (first - begin), count, map.data, offset + c * map.stride_c, map.stride_w);
   });

@@ -24,9 +24,7 @@ SKT_INLINE To bit_cast(From from) {
   return to;
 }
 
-SKT_INLINE float to_float(BFloat16 value) {
-  return bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
-}
+SKT_INLINE float to_float(BFloat16 value) { return bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); }
 
 SKT_INLINE float to_float(Float16 value) {
   const uint32_t sign = (value.bits & 0x8000u) << 16;

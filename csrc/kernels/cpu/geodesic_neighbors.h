@@ -1,5 +1,5 @@
-// Geodesic distances to the nearest other people of an image, on the CPU: Dijkstra's algorithm from each person, until nobody
-// nearer can come.
+// Geodesic distances to the nearest other people in an image, on the CPU: Dijkstra's algorithm from each person, until
+// no one nearer can follow.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace skt::geodesic {
 
-// Those who stand inside, by pixel.
+// The people inside the image and its ROI, by pixel.
 class PeopleByPixel {
  public:
   PeopleByPixel(const double* points, const std::vector<char>& inside, int64_t height, int64_t width)
@@ -45,8 +45,13 @@ class PeopleByPixel {
 
 class NeighborSearch {
  public:
-  NeighborSearch(const StepCosts& costs, int64_t height, int64_t width, const double* points, const PeopleByPixel& people)
-      : costs_(costs), height_(height), width_(width), points_(points), people_(people),
+  NeighborSearch(const StepCosts& costs, int64_t height, int64_t width, const double* points,
+                 const PeopleByPixel& people)
+      : costs_(costs),
+        height_(height),
+        width_(width),
+        points_(points),
+        people_(people),
         lengths_(height * width, kInfinity) {}
 
   // The `count` smallest distances from one person to others, rising; infinity where there are no more.
@@ -73,12 +78,13 @@ class NeighborSearch {
  private:
   using Entry = std::pair<float, int64_t>;
 
-  // Between two people whose pixels are that far apart along a path: a straight line is at least 1 / 1.0824 of its octile
-  // length, and two points may be nearer than the middles of their pixels.
+  // Between two people whose pixels are that far apart along a path: a straight line is at least 1 / 1.0824 of its
+  // octile length, and two points may be nearer than the centres of their pixels.
   static double least_distance(float length) { return 0.9238 * static_cast<double>(length) - 1.4143; }
 
   double distance(const double* from, const double* to, int64_t pixel, float length) const {
-    const int64_t across = std::abs(pixel % width_ - start_ % width_), along = std::abs(pixel / width_ - start_ / width_);
+    const int64_t across = std::abs(pixel % width_ - start_ % width_),
+                  along = std::abs(pixel / width_ - start_ / width_);
     const double open = static_cast<double>(std::max(across, along)) +
                         (std::sqrt(2.0) - 1) * static_cast<double>(std::min(across, along));
     return std::hypot(to[0] - from[0], to[1] - from[1]) + std::max(0.0, static_cast<double>(length) - open);

@@ -10,10 +10,10 @@
 namespace skt::geodesic {
 namespace {
 
-// weight[i] = exp(rate D^2) for pixels in a row, of which the first is dx to the right of the person and all are dy (>= 0) above
-// or below; lengths are those of the shortest paths. Returns the sum.
-SKT_SIMD double weigh_row(
-    const float* SKT_RESTRICT lengths, float dx, float dy, float rate, int32_t count, float* SKT_RESTRICT weight) {
+// weight[i] = exp(rate D^2) for pixels in a row, of which the first is dx to the right of the person and all are dy (>=
+// 0) above or below; lengths are those of the shortest paths. Returns the sum.
+SKT_SIMD double weigh_row(const float* SKT_RESTRICT lengths, float dx, float dy, float rate, int32_t count,
+                          float* SKT_RESTRICT weight) {
 #pragma omp simd
   for (int32_t i = 0; i < count; ++i) {
     const float across = std::fabs(dx + static_cast<float>(i));
@@ -107,14 +107,14 @@ bool Painter::is_open(const Window& window) const {
   return true;
 }
 
-// The sum of the plain Gaussian over the whole window.
+// The sum of the ordinary Gaussian over the whole window.
 double Painter::whole_sum(const Window& window) {
   profile_.compute(0.5, window.radius, window.sigma, 0, 0, true);
   return profile_.whole * profile_.whole;
 }
 
-void add_windows(
-    const std::vector<Window>& windows, const float* cells, const Maps& maps, int64_t first, int64_t last, float* out) {
+void add_windows(const std::vector<Window>& windows, const float* cells, const Maps& maps, int64_t first, int64_t last,
+                 float* out) {
   for (const Window& window : windows) {
     for (int64_t row = std::max(window.first_row, first); row < std::min(window.last_row, last); ++row) {
       add_row(cells + window.cells + (row - window.first_row) * window.columns, window.columns,

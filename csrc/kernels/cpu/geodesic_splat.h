@@ -1,8 +1,8 @@
 // Sum of Gaussians of the geodesic distance on the maps of a batch, on the CPU.
 //
-// D = Euclid + detour, where the detour is the shortest path's cost less what the same path would cost on open ground (the
-// octile distance), in pixels. Each person's window is solved, weighted, normalised and reduced to cells by itself, in
-// parallel; then bands of rows are filled from the windows in one order, as in density_splat.
+// D = Euclidean distance + detour, where the detour is the cost of the shortest path minus its cost on open ground (the
+// octile distance), in pixels. The windows of all people are solved, weighted, normalised and reduced to cells in
+// parallel; then bands of rows are filled from the windows in a fixed order, as in density_splat.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@ namespace skt::geodesic {
 using density::Maps;
 
 struct Window {
-  int64_t row, column, radius;       // in pixels
+  int64_t row, column, radius;  // in pixels
   double sigma;
   int64_t image;
-  int64_t top, bottom, left, right;  // window and image, in pixels, ends excluded
+  int64_t top, bottom, left, right;  // of the window inside the image, in pixels, ends excluded
   int64_t first_row, last_row;       // of cells, counted through the batch
   int64_t first_column, columns;     // of cells
-  int64_t cells;                     // where they start among those of its group
+  int64_t cells;                     // where they start among those of the group
 
   int64_t size() const { return (last_row - first_row) * columns; }
 };
@@ -30,7 +30,7 @@ struct Window {
 // Clips the window to the image.
 void place(const Maps& maps, Window& window);
 
-// Draws one person after another.
+// Draws people one after another.
 class Painter {
  public:
   Painter(const Maps& maps, bool conserve, const std::vector<StepCosts>& costs, bool flat)
@@ -46,14 +46,14 @@ class Painter {
   const Maps maps_;
   const bool conserve_;
   const std::vector<StepCosts>& costs_;
-  const bool flat_;  // no image: a window without obstacles is a plain Gaussian
+  const bool flat_;  // no image: a window without obstacles is an ordinary Gaussian
   WindowSolver solver_;
   density::Profile profile_;
   std::vector<float> weights_;
 };
 
 // Adds windows to rows [first, last) of cells.
-void add_windows(
-    const std::vector<Window>& windows, const float* cells, const Maps& maps, int64_t first, int64_t last, float* out);
+void add_windows(const std::vector<Window>& windows, const float* cells, const Maps& maps, int64_t first, int64_t last,
+                 float* out);
 
 }  // namespace skt::geodesic

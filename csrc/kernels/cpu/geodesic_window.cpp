@@ -5,11 +5,11 @@
 namespace skt::geodesic {
 namespace {
 
-// row[i] = min(row[i], the lengths over the three neighbours in the row before); whether one fell below the limit. Steps
-// straight and the two diagonal ones are those between neighbour i and i, i - 1 and i, i + 1 and i.
-SKT_SIMD int relax_from_row(
-    const float* SKT_RESTRICT before, const float* SKT_RESTRICT straight, const float* SKT_RESTRICT from_left,
-    const float* SKT_RESTRICT from_right, float limit, int64_t count, float* SKT_RESTRICT row) {
+// row[i] = min(row[i], the lengths of the paths through the three neighbours in the row before). Returns whether a
+// length fell below the limit. Steps: `straight` from neighbour i, from_left from i - 1, from_right from i + 1.
+SKT_SIMD int relax_from_row(const float* SKT_RESTRICT before, const float* SKT_RESTRICT straight,
+                            const float* SKT_RESTRICT from_left, const float* SKT_RESTRICT from_right, float limit,
+                            int64_t count, float* SKT_RESTRICT row) {
   int fell = 0;
 #pragma omp simd reduction(| : fell)
   for (int64_t i = 0; i < count; ++i) {
@@ -23,7 +23,8 @@ SKT_SIMD int relax_from_row(
 }
 
 // Both directions at once: each is a chain of dependent steps, and the two chains do not wait for each other.
-void spread_along_row(const float* SKT_RESTRICT step, int64_t count, float* SKT_RESTRICT row, float* SKT_RESTRICT scratch) {
+void spread_along_row(const float* SKT_RESTRICT step, int64_t count, float* SKT_RESTRICT row,
+                      float* SKT_RESTRICT scratch) {
   float rightwards = kInfinity, leftwards = kInfinity;
   float* SKT_RESTRICT other = scratch + count;
   for (int64_t i = 0, j = count - 1; i < count; ++i, --j) {
@@ -38,14 +39,13 @@ void spread_along_row(const float* SKT_RESTRICT step, int64_t count, float* SKT_
 
 }  // namespace
 
-void WindowSolver::solve(
-    const StepCosts& costs, int64_t row, int64_t column, int64_t top, int64_t bottom, int64_t left, int64_t right,
-    float limit) {
+void WindowSolver::solve(const StepCosts& costs, int64_t row, int64_t column, int64_t top, int64_t bottom, int64_t left,
+                         int64_t right, float limit) {
   const int64_t rows = bottom - top, columns = right - left;
   pitch_ = columns + 2;
   lengths_.assign(rows * pitch_, kInfinity);
   scratch_.resize(2 * columns);
-  // Whether a row has news for the one below, and for the one above.
+  // Whether a row has changes for the row below, and for the row above.
   for_below_.assign(rows, 0);
   for_above_.assign(rows, 0);
   const auto spread = [&](int64_t y) {

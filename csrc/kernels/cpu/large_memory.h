@@ -1,7 +1,7 @@
-// Large results: written past the caches, into large pages.
+// Writing large results: past the caches, and into large pages.
 //
-// A result of many megabytes is not read again before it has left the caches. Stores that bypass them spare the read of
-// each line that is about to be overwritten; large pages spare a page fault for every 4 KiB of fresh memory, which on
+// A result of many megabytes has left the caches before it is read again. Stores that bypass the caches save reading
+// each line that is about to be overwritten; large pages save a page fault for every 4 KiB of fresh memory, which on
 // Linux costs more than filling it.
 #pragma once
 
@@ -21,7 +21,7 @@ namespace skt {
 
 constexpr int64_t kLarge = int64_t{8} << 20;  // bytes
 
-// Asks for large pages where [data, data + bytes) has not been touched yet. Only advice: nothing depends on it.
+// Asks for large pages where [data, data + bytes) has not been touched yet. It is only advice.
 inline void advise_large_pages(void* data, int64_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   if (bytes < kLarge) return;
@@ -35,7 +35,7 @@ inline void advise_large_pages(void* data, int64_t bytes) {
 #endif
 }
 
-// memcpy past the caches. finish_streaming() before another thread reads what was written.
+// memcpy past the caches. Call finish_streaming() before another thread reads the result.
 SKT_INLINE void stream_copy(void* to, const void* from, int64_t bytes) {
 #if defined(__SSE2__)
   char* out = static_cast<char*>(to);

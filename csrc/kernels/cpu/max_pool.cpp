@@ -7,8 +7,8 @@
 namespace skt::max_pool {
 namespace {
 
-// Whether a value replaces the best so far: of equal ones that with the smaller offset does, of NaNs the larger, in any
-// order.
+// Whether a value replaces the best so far: among equal values the one with the smaller offset wins, among NaNs the
+// larger offset, whichever comes first.
 template <class T>
 SKT_INLINE bool replaces(T value, int32_t offset, T best, int32_t winner) {
   return (value > best) | ((value == best) & (offset < winner)) |
@@ -17,9 +17,8 @@ SKT_INLINE bool replaces(T value, int32_t offset, T best, int32_t winner) {
 
 // Groups of `step` neighbours to one.
 template <class T>
-SKT_INLINE void join_neighbours(
-    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT winner, int64_t groups, int64_t step, T* SKT_RESTRICT best,
-    int32_t* SKT_RESTRICT best_winner) {
+SKT_INLINE void join_neighbours(const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT winner, int64_t groups,
+                                int64_t step, T* SKT_RESTRICT best, int32_t* SKT_RESTRICT best_winner) {
   for (int64_t i = 0; i < groups; ++i) {
     T b = value[i * step];
     int32_t w = winner[i * step];
@@ -34,9 +33,8 @@ SKT_INLINE void join_neighbours(
 }
 
 template <class T>
-SKT_INLINE void join_pairs(
-    const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT winner, int64_t pairs, T* SKT_RESTRICT best,
-    int32_t* SKT_RESTRICT best_winner) {
+SKT_INLINE void join_pairs(const T* SKT_RESTRICT value, const int32_t* SKT_RESTRICT winner, int64_t pairs,
+                           T* SKT_RESTRICT best, int32_t* SKT_RESTRICT best_winner) {
 #pragma omp simd
   for (int64_t i = 0; i < pairs; ++i) {
     const T left = value[2 * i], right = value[2 * i + 1];
@@ -49,9 +47,8 @@ SKT_INLINE void join_pairs(
 
 // The next kColumns pixels of a window against the best so far, for each of `count` channels.
 template <int kColumns, class T>
-SKT_INLINE void keep_largest_of(
-    const T* SKT_RESTRICT pixel, int64_t stride, int32_t label, int64_t count, T* SKT_RESTRICT best,
-    int32_t* SKT_RESTRICT winner) {
+SKT_INLINE void keep_largest_of(const T* SKT_RESTRICT pixel, int64_t stride, int32_t label, int64_t count,
+                                T* SKT_RESTRICT best, int32_t* SKT_RESTRICT winner) {
 #pragma omp simd  // or the case of one column would branch
   for (int64_t c = 0; c < count; ++c) {
     T b = best[c];
@@ -70,13 +67,13 @@ SKT_INLINE void keep_largest_of(
 }  // namespace
 
 template <class T>
-SKT_SIMD Best<T> reduce_columns(
-    Best<T> columns, Best<T> spare, const int32_t* column, int64_t count, int64_t kernel_w) {
+SKT_SIMD Best<T> reduce_columns(Best<T> columns, Best<T> spare, const int32_t* column, int64_t count,
+                                int64_t kernel_w) {
   for (int64_t i = 0; i < count; ++i) {
     columns.winner[i] = columns.winner[i] * static_cast<int32_t>(kernel_w) + column[i];
   }
   const int64_t windows = divide_up(count, kernel_w);
-  for (int64_t i = count; i < windows * kernel_w; ++i) {  // the last column once more changes no maximum
+  for (int64_t i = count; i < windows * kernel_w; ++i) {  // repeating the last column changes no maximum
     columns.value[i] = columns.value[count - 1];
     columns.winner[i] = columns.winner[count - 1];
   }
@@ -115,13 +112,12 @@ SKT_SIMD void reduce_window(const Window<T>& window, int64_t channels, T* best, 
 }
 
 template <class Bits>
-SKT_SIMD void select(
-    const Bits* SKT_RESTRICT grad, const uint8_t* SKT_RESTRICT winner, uint8_t label, int64_t count,
-    Bits* SKT_RESTRICT out) {
+SKT_SIMD void select(const Bits* SKT_RESTRICT grad, const uint8_t* SKT_RESTRICT winner, uint8_t label, int64_t count,
+                     Bits* SKT_RESTRICT out) {
   for (int64_t c = 0; c < count; ++c) out[c] = winner[c] == label ? grad[c] : Bits(0);
 }
 
-#define SKT_INSTANTIATE(T)                                                              \
+#define SKT_INSTANTIATE(T)                                                             \
   template Best<T> reduce_columns(Best<T>, Best<T>, const int32_t*, int64_t, int64_t); \
   template void reduce_window(const Window<T>&, int64_t, T*, int32_t*)
 

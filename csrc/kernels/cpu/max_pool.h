@@ -1,4 +1,4 @@
-// Max over windows that tile a map, on the CPU, with the winner's offset inside its window.
+// Maximum over the windows that tile a map, on the CPU, with the winner's offset inside its window.
 //
 // As in torch, the first of equal maxima wins, and among NaNs the last. 16-bit values are compared as float.
 #pragma once
@@ -19,7 +19,7 @@ struct Problem {
   int64_t out_width() const { return divide_up(width, kernel_w); }
 };
 
-// One window of a channels_last map, as far as it lies inside the map; data is its first pixel's first channel.
+// The part of a window that lies inside a channels_last map; data is the first channel of its first pixel.
 template <class T>
 struct Window {
   const T* data;
@@ -33,8 +33,8 @@ struct Best {
   int32_t* winner;
 };
 
-// `count` columns to one value per window, in one of the two buffers, which hold whole windows. On entry winner is the row
-// in which a column has its maximum; column[i] = i % kernel_w.
+// `count` columns to one value per window, in one of the two buffers, which hold whole windows. On entry winner is the
+// row in which a column has its maximum; column[i] = i % kernel_w.
 template <class T>
 Best<T> reduce_columns(Best<T> columns, Best<T> spare, const int32_t* column, int64_t count, int64_t kernel_w);
 
@@ -53,17 +53,21 @@ template <class T>
 class WindowRow {
  public:
   WindowRow(int64_t windows, int64_t kernel_w)
-      : kernel_w_(kernel_w), value_(windows * kernel_w), spare_value_(windows * kernel_w),
-        winner_(windows * kernel_w), spare_winner_(windows * kernel_w), column_(windows * kernel_w) {
+      : kernel_w_(kernel_w),
+        value_(windows * kernel_w),
+        spare_value_(windows * kernel_w),
+        winner_(windows * kernel_w),
+        spare_winner_(windows * kernel_w),
+        column_(windows * kernel_w) {
     for (size_t i = 0; i < column_.size(); ++i) column_[i] = static_cast<int32_t>(i % kernel_w);
   }
 
-  // rows x columns pixels, rows `stride` apart. The result lasts until the next call.
+  // rows x columns pixels, rows `stride` apart. The result is valid until the next call.
   Best<T> reduce(const T* pixels, int64_t stride, int64_t rows, int64_t columns) {
     // One window of a single column, whose channels are the pixels of a row.
     reduce_window({pixels, 1, rows, 0, stride, 0}, columns, value_.data(), winner_.data());
-    return reduce_columns<T>({value_.data(), winner_.data()}, {spare_value_.data(), spare_winner_.data()}, column_.data(),
-                          columns, kernel_w_);
+    return reduce_columns<T>({value_.data(), winner_.data()}, {spare_value_.data(), spare_winner_.data()},
+                             column_.data(), columns, kernel_w_);
   }
 
  private:
@@ -101,12 +105,11 @@ void pool_plane(const FeatureMap& input, int64_t first, const Problem& problem, 
   }
 }
 
-// Pixels [left, right) of the rows [top, bottom) of a map whose channels are adjacent, in T: the tensor's own memory where
-// it is that, else a copy in `scratch`.
+// Pixels [left, right) of the rows [top, bottom) of a map whose channels are adjacent, in T: the tensor's own memory if
+// it has that type, else a copy in `scratch`.
 template <class T>
-Window<T> load_window(
-    const FeatureMap& map, const Problem& problem, int64_t n, int64_t top, int64_t bottom, int64_t left, int64_t right,
-    std::vector<T>& scratch) {
+Window<T> load_window(const FeatureMap& map, const Problem& problem, int64_t n, int64_t top, int64_t bottom,
+                      int64_t left, int64_t right, std::vector<T>& scratch) {
   const int64_t rows = bottom - top, columns = right - left, channels = problem.channels;
   const int64_t first = n * map.stride_n + top * map.stride_h + left * map.stride_w;
   if (map.storage == storage_of<T>()) {
@@ -138,7 +141,7 @@ void unpool_plane(const Bits* grad, const uint8_t* argmax, const Problem& proble
     for (int64_t ow = 0; ow < problem.out_width(); ++ow) {
       const uint32_t offset = winner[ow];
       const int64_t row = offset / kernel_w, column = ow * problem.kernel_w + offset % kernel_w;
-      // An offset that no forward pass wrote must not write outside the map.
+      // An offset that no forward pass has written must not lead outside the map.
       if (row < rows && column < problem.width) target[row * problem.width + column] = source[ow];
     }
   }

@@ -1,4 +1,4 @@
-// One feature max-pooled into its rows of the packed matrix (C, P), and instance-normalised there, on the CPU.
+// Max-pools one feature into its rows of the packed matrix (C, P) and instance-normalises them there, on the CPU.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace skt::pool_and_pack {
 
 using max_pool::Problem;
 
-// Brings a row to mean 0 and variance 1 as torch.nn.InstanceNorm2d does; returns 1 / its deviation.
+// Brings a row to mean 0 and variance 1 as torch.nn.InstanceNorm2d does; returns 1 / its standard deviation.
 template <class T>
 T normalize(T* row, int64_t count);
 
@@ -37,9 +37,8 @@ inline bool by_channels(const Problem& problem, const FeatureMap& map) {
 // Planes [first, last) of all N * C, each to its row, which is normalised while it is in the cache; argmax and
 // inverse_deviation may be null.
 template <class T>
-void pool_planes(
-    const FeatureMap& input, const Problem& problem, const Place& place, int64_t first, int64_t last, T* packed,
-    uint8_t* argmax, T* inverse_deviation) {
+void pool_planes(const FeatureMap& input, const Problem& problem, const Place& place, int64_t first, int64_t last,
+                 T* packed, uint8_t* argmax, T* inverse_deviation) {
   const int64_t positions = problem.out_height() * problem.out_width();
   for (int64_t plane = first; plane < last; ++plane) {
     const int64_t n = plane / problem.channels, c = plane % problem.channels, index = place.row(n, c);
@@ -59,11 +58,11 @@ void pool_planes(
 
 // Window rows [first, last) of all N * out_height, channels adjacent in the input; argmax may be null.
 template <class T>
-void pool_bands(
-    const FeatureMap& input, const Problem& problem, const Place& place, int64_t first, int64_t last, T* packed,
-    uint8_t* argmax) {
+void pool_bands(const FeatureMap& input, const Problem& problem, const Place& place, int64_t first, int64_t last,
+                T* packed, uint8_t* argmax) {
   const int64_t width = problem.out_width(), positions = problem.out_height() * width, channels = problem.channels;
-  const int64_t stride = channels + 16;  // between pixels: not a power of two, or a transposition's lines collide
+  const int64_t stride =
+      channels + 16;  // between pixels: not a power of two, or the transposition would use few lines of the cache
   std::vector<T> scratch, best(width * stride);
   std::vector<int32_t> winner(width * stride);
   for (int64_t item = first; item < last; ++item) {
@@ -82,8 +81,8 @@ void pool_bands(
 
 // Planes [first, last) of all N * C that pool_bands has packed.
 template <class T>
-void normalize_planes(
-    const Problem& problem, const Place& place, int64_t first, int64_t last, T* packed, T* inverse_deviation) {
+void normalize_planes(const Problem& problem, const Place& place, int64_t first, int64_t last, T* packed,
+                      T* inverse_deviation) {
   const int64_t positions = problem.out_height() * problem.out_width();
   for (int64_t plane = first; plane < last; ++plane) {
     const int64_t index = place.row(plane / problem.channels, plane % problem.channels);
@@ -93,7 +92,8 @@ void normalize_planes(
 
 // ---- the gradient of one feature ---------------------------------------------------------------------------------
 
-// Rows of the packed matrix that come back to one feature; inverse_deviation is null where they were not normalised.
+// The rows of the packed matrix that belong to one feature, and their gradient; inverse_deviation is null where they
+// were not normalised.
 template <class T>
 struct Gradient {
   const T* grad;
@@ -115,14 +115,14 @@ struct Gradient {
 
 // Planes [first, last) of all N * C; out is dense NCHW.
 template <class T, class Bits>
-void unpool_planes(
-    const Gradient<T>& gradient, const Problem& problem, int64_t first, int64_t last, Storage storage, Bits* out) {
+void unpool_planes(const Gradient<T>& gradient, const Problem& problem, int64_t first, int64_t last, Storage storage,
+                   Bits* out) {
   std::vector<T> scratch(gradient.positions);
   std::vector<Bits> narrow(gradient.positions);
   for (int64_t plane = first; plane < last; ++plane) {
     const int64_t n = plane / problem.channels, c = plane % problem.channels;
     const T* row = gradient.row(n, c, scratch.data());
-    if (problem.kernel_h == 1 && problem.kernel_w == 1) {  // every pixel won its window
+    if (problem.kernel_h == 1 && problem.kernel_w == 1) {  // every pixel is the maximum of its window
       narrow_row(storage, row, gradient.positions, out, plane * gradient.positions, 1);
       continue;
     }
@@ -144,9 +144,8 @@ void unnormalize(const Gradient<T>& gradient, const Problem& problem, int64_t fi
 
 // Window rows [first, last) of all N * out_height; out is dense channels_last, rows are those of `unnormalize`.
 template <class T, class Bits>
-void unpool_bands(
-    const Gradient<T>& gradient, const T* rows, const Problem& problem, int64_t first, int64_t last, Storage storage,
-    Bits* out) {
+void unpool_bands(const Gradient<T>& gradient, const T* rows, const Problem& problem, int64_t first, int64_t last,
+                  Storage storage, Bits* out) {
   const int64_t width = problem.out_width(), channels = problem.channels;
   std::vector<T> band(width * channels);
   std::vector<Bits> narrow(width * channels);

@@ -11,15 +11,23 @@ SKT_INLINE float widen(Float16 value) { return to_float(value); }
 SKT_INLINE float widen(BFloat16 value) { return to_float(value); }
 
 template <class Row>
-SKT_INLINE void narrow(Row value, double& out) { out = static_cast<double>(value); }
+SKT_INLINE void narrow(Row value, double& out) {
+  out = static_cast<double>(value);
+}
 template <class Row>
-SKT_INLINE void narrow(Row value, float& out) { out = static_cast<float>(value); }
+SKT_INLINE void narrow(Row value, float& out) {
+  out = static_cast<float>(value);
+}
 template <class Row>
-SKT_INLINE void narrow(Row value, Float16& out) { out = to_float16(static_cast<float>(value)); }
+SKT_INLINE void narrow(Row value, Float16& out) {
+  out = to_float16(static_cast<float>(value));
+}
 template <class Row>
-SKT_INLINE void narrow(Row value, BFloat16& out) { out = to_bfloat16(static_cast<float>(value)); }
+SKT_INLINE void narrow(Row value, BFloat16& out) {
+  out = to_bfloat16(static_cast<float>(value));
+}
 
-// The dense case is spelled out because a loop with a stride known only at run time is not vectorised.
+// The dense case is separate because a loop with a stride known only at run time is not vectorised.
 template <class Element, class Row>
 SKT_INLINE void gather(const Element* SKT_RESTRICT data, int64_t stride, int64_t count, Row* SKT_RESTRICT row) {
   if (stride == 1) {

@@ -7,13 +7,13 @@
 #define SKT_SIMD
 #endif
 
-// Bodies shared by several SKT_SIMD functions have to be inlined, or they would be compiled for the baseline only.
+// Functions that SKT_SIMD functions call must be inlined, or they would be compiled for the baseline only.
 #define SKT_INLINE inline __attribute__((always_inline))
 
 #define SKT_RESTRICT __restrict__
 
-// Body::run<level>(arguments...) compiled for each level: for code with explicit vectors, which target_clones would lower
-// to those of the baseline before it makes the clones. `run` has to be SKT_INLINE.
+// Body::run<level>(arguments...) compiled for each level: for code with explicit vectors, which target_clones would
+// lower to those of the baseline before it makes the clones. `run` must be SKT_INLINE.
 namespace skt {
 
 enum class Level { baseline, v3, v4 };

@@ -15,7 +15,7 @@ namespace skt::small_gemm {
 
 constexpr int64_t kVectorBytes = 64;
 
-// N has to be a multiple of this, and so many elements of B's and C's rows may be read and written.
+// N must be a multiple of this; that many elements of B's and C's rows are read and written.
 template <class T>
 constexpr int64_t kLanes = kVectorBytes / static_cast<int64_t>(sizeof(T));
 
@@ -24,8 +24,8 @@ constexpr int64_t padded(int64_t count) {
   return divide_up(count, kLanes<T>) * kLanes<T>;
 }
 
-// Elements between rows of a tile of `count` columns: an odd number of vectors, for rows a power of two apart would
-// all fall into the same few lines of the first-level cache.
+// Elements between rows of a tile of `count` columns: an odd number of vectors, because rows that are a power of two
+// apart would all use the same few lines of the first-level cache.
 template <class T>
 constexpr int64_t row_stride(int64_t count) {
   return padded<T>(count) | kLanes<T>;
@@ -37,10 +37,10 @@ struct Product {
   const T* a;
   int64_t a_m, a_k;  // strides of A: any
   const T* b;
-  int64_t b_k;       // stride of B's rows; its columns are adjacent
+  int64_t b_k;  // stride of B's rows; its columns are adjacent
   T* c;
   int64_t c_m;
-  const T* init;     // null: zero. init[m * init_m + n] if init_n, else init[m * init_m]. May be C itself
+  const T* init;  // null: zero. init[m * init_m + n] if init_n, else init[m * init_m]. May be C itself
   int64_t init_m;
   bool init_n;
   bool relu;
@@ -52,7 +52,7 @@ struct VectorOf {
   typedef T type __attribute__((vector_size(kBytes)));
   typedef T InMemory __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
 
-  // By reference: a vector passed by value is passed in another way where the baseline lacks such registers.
+  // By reference: how a vector is passed by value depends on the registers of the instruction set.
   static SKT_INLINE void load(const T* from, type& to) { to = *reinterpret_cast<const InMemory*>(from); }
   static SKT_INLINE void store(T* to, const type& value) { *reinterpret_cast<InMemory*>(to) = value; }
 };
@@ -149,7 +149,7 @@ SKT_INLINE void add_pairs(T* values) {
 }
 
 // As many products at once as a vector has lanes, each a vector of partial sums; at the end their lanes are added in
-// pairs until one lane is left of each.
+// pairs until one number is left of each.
 template <class T, int kBytes>
 SKT_INLINE void add_row_products_of(const RowProducts<T>& p, int64_t m, int64_t n, int64_t begin, int64_t end) {
   using Memory = VectorOf<T, kBytes>;

@@ -9,7 +9,8 @@ namespace skt::geodesic {
 namespace {
 
 // sum[i] += |first[i] - second[i]|
-SKT_SIMD void add_change(const float* SKT_RESTRICT first, const float* SKT_RESTRICT second, int64_t count, float* SKT_RESTRICT sum) {
+SKT_SIMD void add_change(const float* SKT_RESTRICT first, const float* SKT_RESTRICT second, int64_t count,
+                         float* SKT_RESTRICT sum) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) sum[i] += std::fabs(first[i] - second[i]);
 }
@@ -36,9 +37,8 @@ void StepCosts::set_rows(const Terrain& terrain, int64_t first, int64_t last) {
   }
 }
 
-void StepCosts::fill(
-    const Terrain& terrain, int64_t y, int64_t first, int64_t rows, int64_t columns, int64_t count, float length,
-    float* costs) const {
+void StepCosts::fill(const Terrain& terrain, int64_t y, int64_t first, int64_t rows, int64_t columns, int64_t count,
+                     float length, float* costs) const {
   if (count <= 0) return;
   float* cost = &costs[y * pitch_ + 1 + first];
   const int64_t from = y * terrain.width + first, to = from + rows * terrain.width + columns;

@@ -1,4 +1,4 @@
-// What a step between neighbouring pixels costs: its length, plus `gain` times the change of the image.
+// The cost of a step between neighbouring pixels: its length, plus `gain` times the change of the image.
 #pragma once
 
 #include <algorithm>
@@ -20,12 +20,12 @@ struct Terrain {
   int64_t height, width, channels;
   const bool* roi;     // (height, width), or null for all of it
   const float* image;  // (channels, height, width), or null for a flat one
-  float gain;          // pixels that a change of 1 is worth, in one channel
+  float gain;          // in pixels, of a change of 1 in one channel
 };
 
-// The costs of the four steps that lead to the right or down; the other four are their reverses. A step out of the image or of
-// the ROI costs infinity, and so does a diagonal one that cuts a corner of the ROI. Columns -1 and width exist. Every row
-// has to be set once.
+// The costs of the four steps that lead to the right or down; the other four are their reverses. A step out of the
+// image or of the ROI costs infinity, and so does a diagonal step that cuts a corner of the ROI. Columns -1 and width
+// exist. Every row must be set once.
 class StepCosts {
  public:
   StepCosts(int64_t height, int64_t width)
@@ -46,9 +46,8 @@ class StepCosts {
 
  private:
   // The steps from (y, x) to (y + rows, x + columns), for `count` values of x from `first` on.
-  void fill(
-      const Terrain& terrain, int64_t y, int64_t first, int64_t rows, int64_t columns, int64_t count, float length,
-      float* costs) const;
+  void fill(const Terrain& terrain, int64_t y, int64_t first, int64_t rows, int64_t columns, int64_t count,
+            float length, float* costs) const;
 
   int64_t pitch_;
   std::unique_ptr<float[]> right_, down_, down_right_, down_left_;

@@ -1,4 +1,4 @@
-// A matrix turned over, on the CPU.
+// Transposition of a matrix, on the CPU.
 #pragma once
 
 #include <algorithm>
@@ -6,8 +6,8 @@
 
 namespace skt {
 
-// Columns of `from` become rows of `to`, as many at a time as the first-level cache has lines for; fewer would visit
-// each row of a large result, and its page, more often.
+// Columns of `from` become rows of `to`, in blocks of as many rows as the first-level cache has lines for; smaller
+// blocks would visit each row of a large result, and its page, more often.
 template <class From, class To>
 void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t columns, To* to, int64_t to_stride) {
   constexpr int64_t kSide = 64;

@@ -17,7 +17,7 @@ __device__ inline A distance_of(A product, A student, A teacher, A eps) {
   return A(1) - product / (clamped_norm(student, eps) * clamped_norm(teacher, eps));
 }
 
-// The gradient is of_teacher * teacher + of_student * student, with two numbers a pixel.
+// The gradient is of_teacher * teacher + of_student * student, with two numbers per pixel.
 template <class A>
 struct Coefficients {
   A of_teacher, of_student;

@@ -1,11 +1,11 @@
 // The cosine distances of all pixels, or their sum, and in the same pass the gradient of `scale` times the sum.
 //
-// A gradient needs a pixel's sums over all channels, so that every channel is needed twice. It is read once all the same:
-//   by pixels (NCHW, or one of each layout): a block has the channels of a few neighbouring pixels, as few as it takes to
-//     keep them all in shared memory between the sums and the gradient.
+// The gradient needs a pixel's sums over all channels, so every channel is needed twice. Still it is read only once:
+//   by pixels (NCHW, or one of each layout): a block has the channels of a few neighbouring pixels, few enough that
+//     all of them stay in shared memory between the sums and the gradient.
 //   by channels (channels_last): a group of lanes has one pixel and keeps its channels in registers.
-// Channels beyond what fits are read again, from the cache where that is large enough. Sums have one order: the block's
-// distances give one partial sum; sum_partials adds those up.
+// Channels that do not fit are read again, from the cache if that is large enough. The order of the sums is fixed: each
+// block writes one partial sum of its distances, and sum_partials adds those up.
 #pragma once
 
 #include "../divide_up.h"
@@ -19,11 +19,11 @@ constexpr int kThreads = kWarp * kWarps;
 
 struct Sizes {
   int64_t batch, channels, pixels;
-  int64_t blocks = 0;  // that share out the pixels of an image; see in_blocks_of
+  int64_t blocks = 0;  // per image; see in_blocks_of
 };
 
-// The sizes of a launch whose blocks have `pixels` pixels of one image each. The number of blocks comes with them because a
-// GPU has no 64-bit division: it would be a call, with a stack.
+// The sizes of a launch whose blocks have `pixels` pixels of one image each. The number of blocks is
+// computed here because a GPU has no 64-bit division: it would be a call, with a stack.
 inline Sizes in_blocks_of(int64_t pixels, Sizes sizes) {
   sizes.blocks = divide_up(sizes.pixels, pixels);
   return sizes;
@@ -35,11 +35,11 @@ struct Place {
 };
 
 __device__ inline Place place_of_block(const Sizes& sizes, int pixels) {
-  const unsigned blocks = static_cast<unsigned>(sizes.blocks);  // a launch has fewer than 2^31
+  const unsigned blocks = static_cast<unsigned>(sizes.blocks);  // fewer than 2^31 in a launch
   return {blockIdx.x / blocks, static_cast<int64_t>(blockIdx.x % blocks) * pixels};
 }
 
-// In elements; the rows of an image join, so that one stride leads from pixel to pixel.
+// In elements; the rows of an image join, so one stride leads from pixel to pixel.
 struct Strides {
   int64_t image, channel, pixel;
 };
@@ -65,13 +65,16 @@ struct LossTile {
   constexpr __host__ __device__ int sums() const {
     return teacher() + on_16_bytes(held * pixels * static_cast<int>(sizeof(T)));
   }
-  constexpr __host__ __device__ int coefficients() const { return sums() + kWarps * 3 * pixels * static_cast<int>(sizeof(A)); }
+  constexpr __host__ __device__ int coefficients() const {
+    return sums() + kWarps * 3 * pixels * static_cast<int>(sizeof(A));
+  }
   constexpr __host__ __device__ int bytes() const { return coefficients() + 2 * pixels * static_cast<int>(sizeof(A)); }
 };
 
 // Adds a * b, a * a and b * b of each pair to sums[0..2] at `i * Spread`: Spread 1 keeps the pairs apart, 0 joins them.
 template <int Spread, class A, class S, class T, int Count, int Sums>
-__device__ inline void add_products(const Pack<S, Count>& student, const Pack<T, Count>& teacher, Pack<A, Sums> (&sums)[3]) {
+__device__ inline void add_products(const Pack<S, Count>& student, const Pack<T, Count>& teacher,
+                                    Pack<A, Sums> (&sums)[3]) {
 #pragma unroll
   for (int i = 0; i < Count; ++i) {
     const A a = widen(student.value[i]), b = widen(teacher.value[i]);
@@ -81,14 +84,15 @@ __device__ inline void add_products(const Pack<S, Count>& student, const Pack<T,
   }
 }
 
-// Block (kThreads), a block for each tile of an image; tile.pixels = lanes * Count with lanes a power of two up to a warp.
-// With Count > 1: pixel strides of 1, and all pointers, strides and the number of pixels divisible by Count. `out` may be
-// null (then tile.held is 0). Either distances (N, P) or partials, one for each block, is given.
+// Block (kThreads), one block per tile of an image; tile.pixels = lanes * Count with lanes a power of two up to a warp.
+// With Count > 1: pixel strides of 1, and all pointers, strides and the number of pixels divisible by Count. `out` may
+// be null (then tile.held is 0). Either distances (N, P) or partials, one for each block, is given.
 template <class S, class T, int Count>
-__global__ void __launch_bounds__(kThreads) loss_by_pixels(
-    const S* __restrict__ student, Strides s, const T* __restrict__ teacher, Strides t, Sizes sizes, LossTile<S, T> tile,
-    accumulator_t<S, T> eps, accumulator_t<S, T> scale, gradient_t<S, T>* __restrict__ out, Strides o,
-    accumulator_t<S, T>* __restrict__ distances, accumulator_t<S, T>* __restrict__ partials) {
+__global__ void __launch_bounds__(kThreads)
+    loss_by_pixels(const S* __restrict__ student, Strides s, const T* __restrict__ teacher, Strides t, Sizes sizes,
+                   LossTile<S, T> tile, accumulator_t<S, T> eps, accumulator_t<S, T> scale,
+                   gradient_t<S, T>* __restrict__ out, Strides o, accumulator_t<S, T>* __restrict__ distances,
+                   accumulator_t<S, T>* __restrict__ partials) {
   using A = accumulator_t<S, T>;
   using G = gradient_t<S, T>;
   SKT_DYNAMIC_SHARED(unsigned char, shared);
@@ -114,7 +118,7 @@ __global__ void __launch_bounds__(kThreads) loss_by_pixels(
       const Pack<S, Count> pack_s = load<Count>(from_s);
       const Pack<T, Count> pack_t = load<Count>(from_t);
       add_products<1>(pack_s, pack_t, sums);
-      // Read again by this thread alone.
+      // Only this thread reads them again.
       store<Count>(held_student + c * tile.pixels + column, pack_s);
       store<Count>(held_teacher + c * tile.pixels + column, pack_t);
     }
@@ -182,14 +186,15 @@ __global__ void __launch_bounds__(kThreads) loss_by_pixels(
   }
 }
 
-// Block (kThreads); `lanes` threads, a power of two up to a warp, for each pixel of an image. Channel strides are 1; with
-// Count > 1 all pointers, strides and the number of channels are divisible by Count. `out` may be null;
-// either distances (N, P) or partials, one for each block, is given.
+// Block (kThreads); `lanes` threads, a power of two up to a warp, for each pixel of an image. Channel strides are 1;
+// with Count > 1 all pointers, strides and the number of channels are divisible by Count. `out` may be null; either
+// distances (N, P) or partials, one for each block, is given.
 template <class S, class T, int Count>
-__global__ void __launch_bounds__(kThreads) loss_by_channels(
-    const S* __restrict__ student, Strides s, const T* __restrict__ teacher, Strides t, Sizes sizes, int lanes,
-    accumulator_t<S, T> eps, accumulator_t<S, T> scale, gradient_t<S, T>* __restrict__ out, Strides o,
-    accumulator_t<S, T>* __restrict__ distances, accumulator_t<S, T>* __restrict__ partials) {
+__global__ void __launch_bounds__(kThreads)
+    loss_by_channels(const S* __restrict__ student, Strides s, const T* __restrict__ teacher, Strides t, Sizes sizes,
+                     int lanes, accumulator_t<S, T> eps, accumulator_t<S, T> scale, gradient_t<S, T>* __restrict__ out,
+                     Strides o, accumulator_t<S, T>* __restrict__ distances,
+                     accumulator_t<S, T>* __restrict__ partials) {
   using A = accumulator_t<S, T>;
   using G = gradient_t<S, T>;
   SKT_STATIC_SHARED(A, of_warps, kWarps);
@@ -253,11 +258,11 @@ __global__ void __launch_bounds__(kThreads) loss_by_channels(
   if (threadIdx.x == 0) partials[blockIdx.x] = partial;
 }
 
-// data *= *grad / scale; nothing is written where that is 1, and the host need not know. Any one-dimensional grid. With
-// Count > 1 `data` is aligned to its packs.
+// data *= *grad / scale; if that is 1, nothing is written, and the host need not wait to know. Any one-dimensional
+// grid. With Count > 1 `data` is aligned to its packs.
 template <class E, int Count>
-__global__ void __launch_bounds__(kThreads) rescale(
-    E* __restrict__ data, int64_t count, const accumulator_t<E>* __restrict__ grad, accumulator_t<E> scale) {
+__global__ void __launch_bounds__(kThreads)
+    rescale(E* __restrict__ data, int64_t count, const accumulator_t<E>* __restrict__ grad, accumulator_t<E> scale) {
   using A = accumulator_t<E>;
   const A factor = *grad / scale;
   if (factor == A(1)) return;

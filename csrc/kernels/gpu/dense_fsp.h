@@ -1,12 +1,12 @@
 // Dense FSP distance on the GPU: D = (T T' - S S') / P between channels of different features, and its squared norm.
 //
-//   products   tiles of the upper block triangle x parts of the depth 2P: T T' - S S' in one accumulation -> partial
-//   finish     adds the parts up in order, writes D and its mirror image, squares          -> sum of each 32 x 32 square
-//   (sum_partials adds the squares' sums up in order                                       -> one number per image)
-//   gradient   -(2 / P) grad D S, skipping the products with the zero blocks of D
+//   products      tiles of the upper block triangle x parts of the depth 2P: T T' - S S' in one accumulation -> partial
+//   finish        adds the parts up in order, writes D and its mirror image    -> sum of squares of each 32 x 32 square
+//   sum_partials  adds those sums up in order (reduce.h)                       -> one number per image
+//   gradient      -(2 / P) grad D S, skipping the products with the zero blocks of D
 //
-// Tiles lie on a grid over all (C, C) channel pairs and need not respect the features' borders; those without a wanted
-// pair are left out. Every sum has one order, there are no atomics.
+// Tiles form a grid over all (C, C) pairs of channels, whatever the borders of the features; tiles without a wanted
+// pair are left out. The order of every sum is fixed; there are no atomics.
 #pragma once
 
 #include "../divide_up.h"
@@ -77,8 +77,8 @@ __device__ inline Tile find_tile(const Groups& groups, int index, int tile) {
   }
 }
 
-// Into how many parts the depth is divided: as many blocks as keep the GPU's `slots` (blocks that run at once) busy for
-// the shortest time. A block pays for its stages, and as much as kOverhead more to start and to write its partial tile.
+// The number of parts that the depth is divided into: the one that keeps the GPU's `slots` (blocks that run at once)
+// busy for the shortest time. A block costs its stages, and kOverhead more to start and to write its partial tile.
 inline int parts_for(int64_t blocks, int64_t stages, int64_t slots) {
   constexpr int64_t kOverhead = 10, kMost = 64;
   int best = 1;
@@ -99,9 +99,10 @@ inline int parts_for(int64_t blocks, int64_t stages, int64_t slots) {
 // Grid (batch * parts * tiles), block Engine::kThreads. The stages of the depth are those of the teacher, then those of
 // the student, divided evenly among the parts. partial (batch, parts, tiles, kTile, kTile).
 template <class Engine>
-__global__ void __launch_bounds__(Engine::kThreads, 2) products(
-    const typename Engine::Element* __restrict__ student, const typename Engine::Element* __restrict__ teacher,
-    Groups groups, int64_t positions, int parts, int tiles, bool wide, typename Engine::Element* __restrict__ partial) {
+__global__ void __launch_bounds__(Engine::kThreads, 2)
+    products(const typename Engine::Element* __restrict__ student, const typename Engine::Element* __restrict__ teacher,
+             Groups groups, int64_t positions, int parts, int tiles, bool wide,
+             typename Engine::Element* __restrict__ partial) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile;
   SKT_DYNAMIC_SHARED(T, shared);
@@ -126,7 +127,7 @@ __global__ void __launch_bounds__(Engine::kThreads, 2) products(
       engine, shared, last - first, channels - tile.row, channels - tile.column,
       [&](int s) { return source(s, tile.row); }, [&](int s) { return source(s, tile.column); },
       [&](int s) {
-        if (first + s == of_one) engine.negate();  // the student's products come in with the other sign
+        if (first + s == of_one) engine.negate();  // the student's products are subtracted
       });
   if (last > of_one) engine.negate();  // so far, student minus teacher
 
@@ -140,10 +141,11 @@ constexpr int kSquare = 32, kFinishThreads = 256;  // `finish` has one block for
 
 // Grid (batch * tiles * squares of a tile). difference (batch, C, C) is zero where no pair is compared.
 template <class T, int kTile>
-__global__ void __launch_bounds__(kFinishThreads) finish(
-    const T* __restrict__ partial, Groups groups, int64_t positions, int parts, int tiles, T* __restrict__ difference,
-    double* __restrict__ sums) {
-  SKT_STATIC_SHARED(T, square, kSquare * (kSquare + 1));  // rows of kSquare + 1: its columns are read without conflicts
+__global__ void __launch_bounds__(kFinishThreads)
+    finish(const T* __restrict__ partial, Groups groups, int64_t positions, int parts, int tiles,
+           T* __restrict__ difference, double* __restrict__ sums) {
+  SKT_STATIC_SHARED(T, square,
+                    kSquare * (kSquare + 1));  // rows of kSquare + 1: its columns are read without bank conflicts
   SKT_STATIC_SHARED(double, of_warps, kFinishThreads / kWarp);
   constexpr int kSide = kTile / kSquare;
   const int channels = groups.channels();
@@ -173,7 +175,7 @@ __global__ void __launch_bounds__(kFinishThreads) finish(
     }
     square[y * (kSquare + 1) + x] = value;
   }
-  const double sum = block_sum<kFinishThreads>(squares, of_warps);  // its barrier closes the writes to `square`
+  const double sum = block_sum<kFinishThreads>(squares, of_warps);  // its barrier completes the writes to `square`
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
   for (int y = first_y; y < kSquare; y += kRows) {  // the mirror image, again with neighbours along x
     const int row = top + x, column = left + y;
@@ -185,7 +187,7 @@ __global__ void __launch_bounds__(kFinishThreads) finish(
 
 // ---- backward ------------------------------------------------------------------------------------------------------
 
-// Channels whose products with the rows [first, last) are not all zero: two ranges, before and behind the rows' own
+// Channels whose products with the rows [first, last) are not all zero: two ranges, before and after the rows' own
 // feature, or one range if the rows belong to several.
 struct Others {
   Range before, behind;
@@ -205,11 +207,11 @@ __device__ inline Others others_of(const Groups& groups, int first, int last) {
 // Grid (batch * tiles along the positions * tiles along the channels), block Engine::kThreads. difference is symmetric;
 // grad (batch) has any stride; out (batch, C, positions). wide_*: Source::wide of the two operands and of out.
 template <class Engine>
-__global__ void __launch_bounds__(Engine::kThreads, 2) gradient(
-    const typename Engine::Element* __restrict__ grad, int64_t grad_stride,
-    const typename Engine::Element* __restrict__ student, const typename Engine::Element* __restrict__ difference,
-    Groups groups, int64_t positions, bool wide_difference, bool wide_positions,
-    typename Engine::Element* __restrict__ out) {
+__global__ void __launch_bounds__(Engine::kThreads, 2)
+    gradient(const typename Engine::Element* __restrict__ grad, int64_t grad_stride,
+             const typename Engine::Element* __restrict__ student,
+             const typename Engine::Element* __restrict__ difference, Groups groups, int64_t positions,
+             bool wide_difference, bool wide_positions, typename Engine::Element* __restrict__ out) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile;
   SKT_DYNAMIC_SHARED(T, shared);
@@ -247,7 +249,7 @@ __global__ void __launch_bounds__(Engine::kThreads, 2) gradient(
 #pragma unroll
     for (int i = 0; i < kCount; ++i) pack.value[i] *= factor;
     T* target = to + y * positions + x;
-    if (wide_positions) {  // columns then are a multiple of kCount
+    if (wide_positions) {  // then columns is a multiple of kCount
       store<kCount>(target, pack);
     } else {
       for (int i = 0; i < kCount && x + i < columns; ++i) target[i] = pack.value[i];

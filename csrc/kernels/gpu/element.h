@@ -1,5 +1,5 @@
-// Elements of GPU kernels: the precision they are computed in, packs of neighbours, elements whose storage is known at run
-// time.
+// Elements of GPU kernels: the precision they are computed in, packs of neighbours, elements whose storage is known at
+// run time.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +24,22 @@ __device__ inline float widen(__nv_bfloat16 value) { return __bfloat162float(val
 // Rounds to nearest, ties to even.
 template <class Element>
 __device__ inline Element narrow(double value) {
-  if constexpr (std::is_same_v<Element, __half>) return __float2half_rn(static_cast<float>(value));
-  else if constexpr (std::is_same_v<Element, __nv_bfloat16>) return __float2bfloat16_rn(static_cast<float>(value));
-  else return static_cast<Element>(value);
+  if constexpr (std::is_same_v<Element, __half>)
+    return __float2half_rn(static_cast<float>(value));
+  else if constexpr (std::is_same_v<Element, __nv_bfloat16>)
+    return __float2bfloat16_rn(static_cast<float>(value));
+  else
+    return static_cast<Element>(value);
 }
 
 template <class Element>
 __device__ inline Element narrow(float value) {
-  if constexpr (std::is_same_v<Element, __half>) return __float2half_rn(value);
-  else if constexpr (std::is_same_v<Element, __nv_bfloat16>) return __float2bfloat16_rn(value);
-  else return static_cast<Element>(value);
+  if constexpr (std::is_same_v<Element, __half>)
+    return __float2half_rn(value);
+  else if constexpr (std::is_same_v<Element, __nv_bfloat16>)
+    return __float2bfloat16_rn(value);
+  else
+    return static_cast<Element>(value);
 }
 
 // Neighbours that one thread reads or writes at once.

@@ -1,12 +1,12 @@
-// Gradients of embedded_distance on the GPU: tiles of h are computed again and turned into dh, the gradient of the
-// embedding before its ReLU; from each tile
+// Gradients of the embedding's distance and maxima on the GPU. Tiles of h are computed again and turned into dh, the
+// gradient of the embedding before its ReLU; from each tile
 //
 //   ds[k, p] += sum over c of W[c, k] dh[c, p]      in registers, over all chunks of teacher channels
 //   dW[c, k] += sum over p of dh[c, p] s[k, p]      in registers or the block's own workspace, over all its pixels
 //   db[c]    += sum over p of dh[c, p]
 //
-// A block takes every gridDim.x-th tile of 64 pixels and ends with one partial sum of dW and db; add_partials adds those
-// up. Every sum has one order on a given GPU, there are no atomics.
+// A block takes every gridDim.x-th tile of 64 pixels and writes one partial sum of dW and db; add_partials adds those
+// up. The order of every sum is fixed; there are no atomics.
 #pragma once
 
 #include "embedding_forward.h"
@@ -27,7 +27,7 @@ void visit_depth(int student_channels, Visit visit) {
   }
 }
 
-// Groups of threads that share out the pixels of a tile in dW; each has a partial sum of its own.
+// Groups of threads that divide the pixels of a tile between them for dW; each has its own partial sum.
 __host__ __device__ constexpr int weight_groups(int depth) { return 64 / depth; }
 
 template <class A>
@@ -35,8 +35,8 @@ constexpr size_t backward_shared(int depth) {
   return sizeof(A) * (depth * kPixels + depth * kChunk<A> + kChunk<A> * kPixels);
 }
 
-// A few waves of blocks for a large GPU, and partial sums that stay in a large second-level cache. The number depends on the
-// sizes alone, so that the sums come in the same order on every GPU.
+// A few waves of blocks for a large GPU, and partial sums that stay in a large second-level cache. The number depends
+// on the sizes alone, so that the sums come in the same order on every GPU.
 constexpr int64_t kMostBlocks = 768, kPartialBytes = 32 << 20;
 
 // Elements of a partial sum: a row (dW[c, 0], ..., dW[c, Cs - 1], db[c]) for each teacher channel.
@@ -53,22 +53,23 @@ int64_t backward_blocks(const Problem& problem, int depth) {
   return tiles < most ? tiles : most;
 }
 
-// Elements of a block's unfinished ds, where one register tile does not hold it.
+// Elements of a block's unfinished ds, if one tile of registers does not hold it.
 template <class A>
 __host__ __device__ inline int64_t unfinished_size(const Problem& problem, int depth) {
   return problem.student_channels > depth && problem.teacher_channels > kChunk<A>
-      ? int64_t{problem.student_channels} * kPixels : 0;
+             ? int64_t{problem.student_channels} * kPixels
+             : 0;
 }
 
 template <class A>
 struct Gradients {
-  const A* loss;            // (); not read without a teacher
-  const A* pooled;          // (N, Ct, h, w), may be null
-  const uint8_t* argmax;    // (N, Ct, h, w); not read for windows of one pixel
-  const A* statistics;      // (N, 3, H, W)
-  Source student;           // where ds goes; its layout need not be the student's
-  A* partial;               // (blocks, weight_groups, Ct, Cs + 1)
-  A* unfinished;            // (blocks, unfinished_size)
+  const A* loss;          // (); not read without a teacher
+  const A* pooled;        // (N, Ct, h, w), may be null
+  const uint8_t* argmax;  // (N, Ct, h, w); not read for windows of one pixel
+  const A* statistics;    // (N, 3, H, W)
+  Source student;         // where ds is written; its layout may differ from the student's
+  A* partial;             // (blocks, weight_groups, Ct, Cs + 1)
+  A* unfinished;          // (blocks, unfinished_size)
 };
 
 // The four neighbouring pixels of a thread, counted row by row; fewer at the end of an image.
@@ -87,9 +88,9 @@ __device__ inline bool stopped(const Problem& problem, A h) {
 
 // dh += the pooled map's gradient, at the pixels whose h was the maximum of its window and passed the ReLU.
 template <class A>
-__device__ inline void add_pooled_gradient(
-    const Problem& problem, const Gradients<A>& gradients, int64_t image, int first_channel, const Quad& pixel,
-    const A (&h)[kOwn<A>][kQuad], A (&dh)[kOwn<A>][kQuad]) {
+__device__ inline void add_pooled_gradient(const Problem& problem, const Gradients<A>& gradients, int64_t image,
+                                           int first_channel, const Quad& pixel, const A (&h)[kOwn<A>][kQuad],
+                                           A (&dh)[kOwn<A>][kQuad]) {
   const int64_t pooled_pixels = problem.pooled_height() * problem.pooled_width();
   const int64_t origin = (image * problem.teacher_channels + first_channel) * pooled_pixels;
   const uint32_t kernel_h = static_cast<uint32_t>(problem.kernel_h), kernel_w = static_cast<uint32_t>(problem.kernel_w);
@@ -115,11 +116,11 @@ __device__ inline void add_pooled_gradient(
   }
 }
 
-// dh of the cosine distance, in the place of the teacher's features.
+// Replaces the teacher's features by dh of the cosine distance.
 template <class A>
-__device__ inline void replace_by_distance_gradient(
-    const Problem& problem, const Gradients<A>& gradients, A eps, int64_t image, const Quad& pixel,
-    const A (&h)[kOwn<A>][kQuad], A (&dh)[kOwn<A>][kQuad]) {
+__device__ inline void replace_by_distance_gradient(const Problem& problem, const Gradients<A>& gradients, A eps,
+                                                    int64_t image, const Quad& pixel, const A (&h)[kOwn<A>][kQuad],
+                                                    A (&dh)[kOwn<A>][kQuad]) {
   const A grad_loss = *gradients.loss;
   const A* sums = gradients.statistics + image * kStatistics * problem.pixels() + pixel.first;
 #pragma unroll
@@ -137,8 +138,8 @@ __device__ inline void replace_by_distance_gradient(
 
 // ds[k, p] += sum over the chunk's c of W[c, k] dh[c, p], for four pixels and Depth / kGroups neighbouring k.
 template <class A, int Depth>
-__device__ inline void add_student_gradient(
-    const Tile<A>& grad, const Tile<A>& weight, const Share& share, A (&ds)[Depth / kGroups][kQuad]) {
+__device__ inline void add_student_gradient(const Tile<A>& grad, const Tile<A>& weight, const Share& share,
+                                            A (&ds)[Depth / kGroups][kQuad]) {
 #pragma unroll 1
   for (int c = 0; c < kChunk<A>; c += kQuad) {
     Pack<A, kQuad> dh[kQuad];
@@ -158,9 +159,8 @@ __device__ inline void add_student_gradient(
 
 // dW[c, k] += sum over p of dh[c, p] s[k, p], and db[c] += sum over p of dh[c, p] if asked, over this group's pixels.
 template <class A, int Depth>
-__device__ inline void add_weight_gradient(
-    const Tile<A>& grad, const Tile<A>& student, int row, int column, int group, bool with_bias,
-    A (&dw)[kOwn<A>][4], A (&db)[kOwn<A>]) {
+__device__ inline void add_weight_gradient(const Tile<A>& grad, const Tile<A>& student, int row, int column, int group,
+                                           bool with_bias, A (&dw)[kOwn<A>][4], A (&db)[kOwn<A>]) {
   constexpr int kQuads = kPixels / kQuad / weight_groups(Depth);
 #pragma unroll 1
   for (int quad = group * kQuads; quad < (group + 1) * kQuads; ++quad) {
@@ -182,9 +182,8 @@ __device__ inline void add_weight_gradient(
 
 // Writes ds[first_channel + i, pixel(j)] in the dtype and layout of the student's gradient.
 template <class A, int Rows>
-__device__ inline void store_student_gradient(
-    const Source& to, int64_t image, int first_channel, int channels, const Quad& pixel,
-    const A (&ds)[Rows][kQuad]) {
+__device__ inline void store_student_gradient(const Source& to, int64_t image, int first_channel, int channels,
+                                              const Quad& pixel, const A (&ds)[Rows][kQuad]) {
   void* const data = const_cast<void*>(to.data);
   const int64_t origin = image * to.image + first_channel * to.channel;
   if (to.packs == Packs::of_pixels) {
@@ -220,12 +219,12 @@ template <class A, int Depth>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
     backward(const Problem problem, const A eps, const Gradients<A> gradients) {
   constexpr int kCount = kOwn<A>;
-  constexpr int kOwnRows = Depth / kGroups;                // student channels of a thread in ds
+  constexpr int kOwnRows = Depth / kGroups;  // student channels of a thread in ds
   constexpr int kWeightGroups = weight_groups(Depth), kWeightRows = Depth / 4;
   SKT_DYNAMIC_SHARED(A, shared);
-  const Tile<A> student{shared, kPixels};                             // [student channel][pixel]
-  const Tile<A> weight{shared + Depth * kPixels, kChunk<A>};             // [student channel][teacher channel]
-  const Tile<A> grad{shared + Depth * (kPixels + kChunk<A>), kPixels};   // [teacher channel][pixel]: dh
+  const Tile<A> student{shared, kPixels};                               // [student channel][pixel]
+  const Tile<A> weight{shared + Depth * kPixels, kChunk<A>};            // [student channel][teacher channel]
+  const Tile<A> grad{shared + Depth * (kPixels + kChunk<A>), kPixels};  // [teacher channel][pixel]: dh
 
   const Share share = Share::of_this_thread();
   const int channels = problem.teacher_channels, depth = problem.student_channels;
@@ -238,8 +237,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
   // dW: rows c = weight_row + 16 i, columns k = weight_column + kWeightRows i.
   const int weight_row = threadIdx.x % 16, weight_column = threadIdx.x / 16 % kWeightRows;
   const int weight_group = threadIdx.x / (16 * kWeightRows);
-  A* const partial =
-      gradients.partial + (int64_t{blockIdx.x} * kWeightGroups + weight_group) * partial_size(problem);
+  A* const partial = gradients.partial + (int64_t{blockIdx.x} * kWeightGroups + weight_group) * partial_size(problem);
   A* const unfinished = gradients.unfinished + int64_t{blockIdx.x} * unfinished_size<A>(problem, Depth);
   A dw[kCount][4] = {}, db[kCount] = {};
 
@@ -270,7 +268,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
 
     for (int first = 0; first < channels; first += kChunk<A>) {
       const int own_channel = first + share.group * kCount;
-      A dh[kCount][kQuad] = {};  // the teacher's features at first, asked for before the product, which hides the wait
+      A dh[kCount][kQuad] = {};  // first the teacher's features, loaded before the product, which hides the latency
       if (compares) load_teacher(problem, image, own_channel, pixel, dh);
       A h[kCount][kQuad];
       start_from_bias(problem, own_channel, h);
@@ -283,7 +281,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
       if (gradients.pooled != nullptr) {
         add_pooled_gradient(problem, gradients, image, own_channel, pixel, h, dh);
       }
-      __syncthreads();  // the products with the last dh are done
+      __syncthreads();  // the products with the previous dh are done
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
         Pack<A, kQuad> pack;
@@ -295,7 +293,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
       }
       __syncthreads();
 
-      // From the last part, which is staged, to the first, with which the next chunk begins.
+      // From the last part, which is staged, to the first, which the next chunk starts with.
       for (int part = parts - 1; part >= 0; --part) {
         stage_part(first, part);
         const bool last_chunk = first + kChunk<A> >= channels;
@@ -303,16 +301,18 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
 #pragma unroll
           for (int i = 0; i < kOwnRows; ++i) {
             const int k = part * Depth + share.group * kOwnRows + i;
-            const Pack<A, kQuad> pack = first > 0 && k < depth
-                ? load<kQuad>(static_cast<const A*>(unfinished + k * kPixels + share.quad * kQuad)) : Pack<A, kQuad>{};
+            const Pack<A, kQuad> pack =
+                first > 0 && k < depth
+                    ? load<kQuad>(static_cast<const A*>(unfinished + k * kPixels + share.quad * kQuad))
+                    : Pack<A, kQuad>{};
 #pragma unroll
             for (int j = 0; j < kQuad; ++j) ds[i][j] = pack.value[j];
           }
         }
         add_student_gradient<A, Depth>(grad, weight, share, ds);
         if (last_chunk) {
-          store_student_gradient<A, kOwnRows>(
-              gradients.student, image, part * Depth + share.group * kOwnRows, depth, pixel, ds);
+          store_student_gradient<A, kOwnRows>(gradients.student, image, part * Depth + share.group * kOwnRows, depth,
+                                              pixel, ds);
         } else if (!one_part) {
 #pragma unroll
           for (int i = 0; i < kOwnRows; ++i) {
@@ -324,7 +324,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
           }
         }
 
-        // dW and db stay in registers from tile to tile where one tile of registers holds them all.
+        // dW and db stay in registers from tile to tile if one tile of registers holds them all.
         const bool stays = one_chunk && one_part;
         const bool first_tile = tile == blockIdx.x, last_tile = tile + gridDim.x >= tiles;
         const bool with_bias = problem.bias != nullptr && weight_column == 0 && part == 0;
@@ -357,12 +357,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
 
 constexpr int kSumColumns = 32, kSumSlices = 32;
 
-// Adds up the partial sums: block (kSumColumns, kSumSlices) for each kSumColumns elements of (Ct, Cs + 1); a slice adds every
-// kSumSlices-th partial sum, and the slices are added in their order. grad_bias may be null.
+// Adds up the partial sums: one block (kSumColumns, kSumSlices) per kSumColumns elements of (Ct, Cs + 1); each slice
+// adds every kSumSlices-th partial sum, and the slices are added in order. grad_bias may be null.
 template <class A>
-__global__ void __launch_bounds__(kSumColumns * kSumSlices) add_partials(
-    const A* __restrict__ partial, int64_t partials, int64_t teacher_channels, int64_t student_channels,
-    A* __restrict__ grad_weight, A* __restrict__ grad_bias) {
+__global__ void __launch_bounds__(kSumColumns* kSumSlices)
+    add_partials(const A* __restrict__ partial, int64_t partials, int64_t teacher_channels, int64_t student_channels,
+                 A* __restrict__ grad_weight, A* __restrict__ grad_bias) {
   SKT_DYNAMIC_SHARED(A, sums);  // [kSumSlices][kSumColumns]
   const int64_t size = teacher_channels * (student_channels + 1);
   const int64_t element = int64_t{blockIdx.x} * kSumColumns + threadIdx.x;

@@ -1,8 +1,9 @@
 // Cosine distance and max-pool of the embedded student features h = relu(W s + b) on the GPU, without storing h.
 //
-// A block has a strip of pixels: one row of pooling windows, about 32 pixels wide, or 64 pixels in a row without windows. It walks
-// through the teacher's channels in chunks and through the strip in tiles of 64 pixels. A tile of h lives in registers: it
-// is multiplied with the teacher there, and goes to shared memory only to be pooled. Every sum has one order.
+// A block has a strip of pixels: one row of pooling windows, about 32 pixels wide, or 64 consecutive pixels without
+// windows. It goes through the teacher's channels in chunks and through the strip in tiles of 64 pixels. A tile of h
+// lives in registers: it is multiplied with the teacher there, and goes to shared memory only to be pooled. The order
+// of every sum is fixed.
 #pragma once
 
 #include "cosine_formula.h"
@@ -11,30 +12,30 @@
 
 namespace skt::gpu::embedding {
 
-constexpr int kStripPixels = 256;       // the most that a strip has, and a window
-constexpr int kStatistics = 3;          // h.t, h.h, t.t
-constexpr int kChannelWarps = 4;        // warps that share the channels of a chunk
+constexpr int kStripPixels = 256;  // of a strip or a window, at most
+constexpr int kStatistics = 3;     // h.t, h.h, t.t
+constexpr int kChannelWarps = 4;   // warps that share the channels of a chunk
 constexpr size_t kSharedLimit = 48 << 10;
 
-// How the pixels are divided among blocks, and shared memory within one.
+// How the pixels are divided among blocks, and the shared memory of a block.
 struct Strips {
-  int rows, columns;      // of a strip, in pixels; columns is a multiple of the windows' width
-  int windows;            // of a strip; 0: none to be taken a maximum of
-  int64_t down, across;   // strips of an image
-  int depth;              // student channels that are staged at once
-  size_t shared;          // bytes
+  int rows, columns;     // of a strip, in pixels; columns is a multiple of the windows' width
+  int windows;           // of a strip; 0: nothing is pooled
+  int64_t down, across;  // strips of an image
+  int depth;             // student channels that are staged at once
+  size_t shared;         // bytes
 
   __host__ __device__ int pixels() const { return rows * columns; }
   __host__ __device__ int tiles() const { return divide_up(pixels(), kPixels); }
   __host__ __device__ int64_t blocks(int64_t batch) const { return batch * down * across; }
 };
 
-// The widest strip of whole windows that is not wider than it need be: 32 pixels are 128 bytes of a float32 row.
+// The widest strip of whole windows within the wanted width: 32 pixels are 128 bytes of a float32 row.
 inline int strip_columns(int kernel_h, int kernel_w) {
   const int wanted = kernel_h == 1 ? kPixels : 32;
   const int limit = wanted * kernel_h <= kStripPixels ? wanted : kStripPixels / kernel_h;
   int step = kernel_w;
-  while (step % kQuad != 0) step += kernel_w;  // whole quads, if such a strip is narrow enough
+  while (step % kQuad != 0) step += kernel_w;  // whole quads, if that strip is narrow enough
   if (step > limit) step = kernel_w;
   return limit < step ? step : limit / step * step;
 }
@@ -42,13 +43,14 @@ inline int strip_columns(int kernel_h, int kernel_w) {
 template <class A>
 size_t forward_shared(const Strips& strips, bool compares, int depth) {
   const size_t staged = sizeof(A) * depth * (kPixels + kChunk<A>);
-  const size_t statistics = compares ? sizeof(A) * kStatistics * (kChannelWarps * kPixels + strips.tiles() * kPixels) : 0;
+  const size_t statistics =
+      compares ? sizeof(A) * kStatistics * (kChannelWarps * kPixels + strips.tiles() * kPixels) : 0;
   const size_t pooled = strips.windows ? sizeof(A) * kChunk<A> * kPixels : 0;
   const size_t running = strips.windows && strips.tiles() > 1 ? (sizeof(A) + 1) * kChunk<A> * strips.windows : 0;
   return staged + statistics + pooled + running;
 }
 
-// Without windows a strip is 64 pixels that follow each other across rows.
+// Without windows a strip is 64 consecutive pixels, across rows.
 template <class A>
 Strips strips_for(const Problem& problem) {
   Strips strips{};
@@ -80,10 +82,10 @@ inline bool whole_quads(const Problem& problem, const Strips& strips) {
 
 template <class A>
 struct Results {
-  A* partial_loss;    // (blocks,); null with the teacher
-  A* statistics;      // (N, 3, H, W)
-  A* pooled;          // (N, Ct, h, w); null without windows
-  uint8_t* argmax;    // (N, Ct, h, w)
+  A* partial_loss;  // (blocks,); null without a teacher
+  A* statistics;    // (N, 3, H, W)
+  A* pooled;        // (N, Ct, h, w); null without windows
+  uint8_t* argmax;  // (N, Ct, h, w)
 };
 
 // One strip of one image.
@@ -101,10 +103,11 @@ struct StripOfImage {
   }
 };
 
-// Adds a tile's products to the sums of its pixels. Group sums are added up in shared memory, in the order of the groups.
+// Adds a tile's products to the sums of its pixels. Group sums are added up in shared memory, in the order of the
+// groups.
 template <class A>
-__device__ inline void add_statistics(
-    const A (&h)[kOwn<A>][kQuad], const A (&t)[kOwn<A>][kQuad], const Share& share, A* scratch, A* sums, bool first) {
+__device__ inline void add_statistics(const A (&h)[kOwn<A>][kQuad], const A (&t)[kOwn<A>][kQuad], const Share& share,
+                                      A* scratch, A* sums, bool first) {
   Pack<A, kQuad> own[kStatistics] = {};
 #pragma unroll
   for (int i = 0; i < kOwn<A>; ++i) {
@@ -135,13 +138,12 @@ __device__ inline void add_statistics(
   sums[i] = sum;
 }
 
-// The maximum of every window of the strip over the positions of one tile, and after the last tile to `results`. A thread
-// keeps its windows from tile to tile; as in torch the first of equal maxima wins, and among NaNs the last.
+// The maximum of every window of the strip over the positions of one tile, written to `results` after the last tile. A
+// thread keeps its windows from tile to tile; as in torch the first of equal maxima wins, and among NaNs the last.
 template <class A>
-__device__ inline void pool_tile(
-    const Problem& problem, const Strips& strips, const StripOfImage<A>& strip, int64_t window_row, int tile,
-    int first_channel, const Tile<A>& embedded, A* running_maximum, uint8_t* running_offset,
-    const Results<A>& results) {
+__device__ inline void pool_tile(const Problem& problem, const Strips& strips, const StripOfImage<A>& strip,
+                                 int64_t window_row, int tile, int first_channel, const Tile<A>& embedded,
+                                 A* running_maximum, uint8_t* running_offset, const Results<A>& results) {
   const int kernel_h = problem.kernel_h, kernel_w = problem.kernel_w;
   const int begin = tile * kPixels, end = begin + kPixels;
   const int last_row = static_cast<int>(min(int64_t{kernel_h}, problem.height - strip.top)) - 1;
@@ -175,7 +177,8 @@ __device__ inline void pool_tile(
       running_offset[i] = static_cast<uint8_t>(offset);
     } else {
       const int64_t to = ((strip.image * problem.teacher_channels + c) * problem.pooled_height() + window_row) *
-                             problem.pooled_width() + left / kernel_w;
+                             problem.pooled_width() +
+                         left / kernel_w;
       results.pooled[to] = best;
       results.argmax[to] = static_cast<uint8_t>(offset);
     }
@@ -184,9 +187,8 @@ __device__ inline void pool_tile(
 
 // Windows of one pixel: h itself is the result, (N, Ct, H * W).
 template <class A>
-__device__ inline void store_embedding(
-    const Problem& problem, int64_t image, int first_channel, const int64_t (&pixel)[kQuad],
-    const A (&h)[kOwn<A>][kQuad], A* pooled) {
+__device__ inline void store_embedding(const Problem& problem, int64_t image, int first_channel,
+                                       const int64_t (&pixel)[kQuad], const A (&h)[kOwn<A>][kQuad], A* pooled) {
   const int64_t pixels = problem.pixels();
 #pragma unroll
   for (int i = 0; i < kOwn<A>; ++i) {
@@ -228,9 +230,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
   const int64_t in_image = blockIdx.x % (strips.down * strips.across);
   const int64_t window_row = in_image / strips.across, first_column = in_image % strips.across * strips.columns;
   const bool flat = strips.windows == 0;
-  const StripOfImage<A> strip{
-      blockIdx.x / (strips.down * strips.across), window_row * strips.rows, first_column, strips.columns,
-      strips.pixels(), flat ? 1 : problem.height, flat ? problem.pixels() : problem.width};
+  const StripOfImage<A> strip{blockIdx.x / (strips.down * strips.across),
+                              window_row * strips.rows,
+                              first_column,
+                              strips.columns,
+                              strips.pixels(),
+                              flat ? 1 : problem.height,
+                              flat ? problem.pixels() : problem.width};
   const Share share = Share::of_this_thread();
   int staged_student = -1, staged_weight = -1;
 
@@ -240,7 +246,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
       int64_t pixel[kQuad];
 #pragma unroll
       for (int j = 0; j < kQuad; ++j) pixel[j] = strip.locate(tile * kPixels + share.quad * kQuad + j);
-      A t[kCount][kQuad];  // asked for before the product, which hides the wait
+      A t[kCount][kQuad];  // loaded before the product, which hides the latency
       if (compares) load_teacher(problem, strip.image, own_channel, [&](int j) { return pixel[j]; }, t);
 
       A h[kCount][kQuad];
@@ -273,7 +279,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
       }
 
       if (strips.windows) {
-        __syncthreads();  // the maxima of the last tile are taken
+        __syncthreads();  // the maxima of the previous tile are taken
 #pragma unroll
         for (int i = 0; i < kCount; ++i) {
           Pack<A, kQuad> pack;
@@ -285,7 +291,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor<A>)
         store_embedding(problem, strip.image, own_channel, pixel, h, results.pooled);
       }
       if (compares) {
-        if (!strips.windows) __syncthreads();  // the sums of the last tile are taken
+        if (!strips.windows) __syncthreads();  // the sums of the previous tile are added
         add_statistics(h, t, share, scratch, sums + tile * kStatistics * kPixels, first == 0);
       } else if (strips.windows) {
         __syncthreads();

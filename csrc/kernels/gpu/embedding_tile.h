@@ -1,4 +1,4 @@
-// The embedding h = W s + b of a tile of pixels on the GPU: what embedded_distance and its backward pass share.
+// The embedding h = W s + b of a tile of pixels on the GPU: what its forward and backward passes share.
 //
 // A tile is 64 pixels by kChunk<A> teacher channels and belongs to a block of 256 threads; a thread has 4 neighbouring
 // pixels and kOwn<A> neighbouring channels of it in registers. Student features and weights come through shared memory
@@ -11,10 +11,10 @@
 namespace skt::gpu::embedding {
 
 constexpr int kThreads = 256;
-constexpr int kPixels = 64;      // of a tile
-constexpr int kQuad = 4;         // neighbours in a row of shared memory that are read at once
+constexpr int kPixels = 64;                            // of a tile
+constexpr int kQuad = 4;                               // neighbours in a row of shared memory that are read at once
 constexpr int kGroups = kThreads / (kPixels / kQuad);  // threads that share four pixels
-constexpr int kRowStep = 8;      // student channels are staged in multiples of it, zeros behind the last
+constexpr int kRowStep = 8;  // student channels are staged in multiples of this, with zeros after the last
 
 // Teacher channels of one thread and of a tile.
 template <class A>
@@ -23,14 +23,15 @@ constexpr int kOwn = sizeof(A) == 8 ? 2 : 4;
 template <class A>
 constexpr int kChunk = kGroups * kOwn<A>;
 
-// At least two blocks fit on a multiprocessor: one computes while the other waits for memory. With double one must do.
+// At least two blocks fit on a multiprocessor: one computes while the other waits for memory. With double, only one
+// does.
 template <class A>
 constexpr int kBlocksPerMultiprocessor = sizeof(A) == 8 ? 1 : 2;
 
-// Along which axis four neighbours lie side by side, aligned for one access.
+// The axis along which four neighbours can be read in one aligned access.
 enum class Packs { none, of_pixels, of_channels };
 
-// A feature map (N, C, H, W), or the weights (Ct, Cs) with Ct in the place of the pixels.
+// A feature map (N, C, H, W), or the weights (Ct, Cs) with Ct in place of the pixels.
 struct Source {
   const void* data;
   Storage storage;
@@ -52,8 +53,8 @@ __device__ inline A read_one(const void* data, Storage storage, int64_t offset) 
   return read<1, A>(data, storage, offset).value[0];
 }
 
-// Rows in shared memory, whose quads are permuted by row: the same quad of eight rows that follow each other, or of four
-// rows that lie four apart, is in different banks. So a tile may be read along its rows and along its columns.
+// Rows in shared memory with their quads permuted by row: the same quad of eight consecutive rows, or of four rows that
+// are four apart, is in different banks. So a tile can be read along its rows and along its columns.
 template <class A>
 struct Tile {
   A* data;
@@ -70,12 +71,12 @@ struct Tile {
   }
 };
 
-// Fills rows [0, rows) of a tile with the channels [first, first + rows) of `from`, zero behind its last channel; column x
-// is the pixel locate(x), or zero where that is negative. Four columns from a multiple of four are neighbouring pixels, all
-// of them or none, where from.packs is of_pixels.
+// Fills rows [0, rows) of a tile with the channels [first, first + rows) of `from`, zero after its last channel; column
+// x is the pixel locate(x), or zero if that is negative. If from.packs is of_pixels, four columns from a multiple of
+// four are four neighbouring pixels or none.
 template <class A, class Locate>
-__device__ inline void stage(
-    const Tile<A>& tile, int rows, const Source& from, int64_t image, int first, int channels, Locate locate) {
+__device__ inline void stage(const Tile<A>& tile, int rows, const Source& from, int64_t image, int first, int channels,
+                             Locate locate) {
   const int64_t origin = image * from.image + first * from.channel;
   const int left = channels - first;
   if (from.packs == Packs::of_pixels) {
@@ -89,7 +90,7 @@ __device__ inline void stage(
           inside ? read<kQuad, A>(from.data, from.storage, origin + row * from.channel + pixel) : Pack<A, kQuad>{};
     }
   } else if (from.packs == Packs::of_channels) {
-    // Four quads of channels by eight pixels are a warp's: whole sectors to read, and no bank twice to write.
+    // A warp has four quads of channels by eight pixels: it reads whole sectors, and writes to no bank twice.
 #pragma unroll 1
     for (int i = threadIdx.x; i < divide_up(rows, 4 * kQuad) * 4 * tile.columns; i += kThreads) {
       const int column = i / 4 % tile.columns;
@@ -114,8 +115,8 @@ __device__ inline void stage(
   }
 }
 
-// Where a thread's share of a tile lies. A warp has 8 quads of pixels by 4 groups of channels, so that it reads 128 bytes
-// side by side of an NCHW feature, 64 of a channels_last one.
+// A thread's share of a tile. A warp has 8 quads of pixels by 4 groups of channels, so that it reads 128 consecutive
+// bytes of an NCHW feature, 64 of a channels_last one.
 struct Share {
   int quad, group;
 
@@ -127,8 +128,8 @@ struct Share {
 
 // h += W s over the staged rows; the order of the sum is that of the student channels.
 template <class A>
-__device__ inline void add_product(
-    const Tile<A>& student, const Tile<A>& weight, int rows, const Share& share, A (&h)[kOwn<A>][kQuad]) {
+__device__ inline void add_product(const Tile<A>& student, const Tile<A>& weight, int rows, const Share& share,
+                                   A (&h)[kOwn<A>][kQuad]) {
   constexpr int kCount = kOwn<A>;
   for (int first = 0; first < rows; first += kRowStep) {
 #pragma unroll
@@ -144,15 +145,15 @@ __device__ inline void add_product(
   }
 }
 
-// What the embedding is made of, and how much of it.
+// The operands of the embedding and their sizes.
 struct Problem {
-  Source student, weight, teacher;       // teacher.data may be null: nothing to compare with
-  const void* bias;                      // may be null
+  Source student, weight, teacher;  // teacher.data may be null: nothing to compare with
+  const void* bias;                 // may be null
   Storage bias_storage;
   bool relu;
   int64_t batch, height, width;
   int student_channels, teacher_channels;
-  int kernel_h, kernel_w;                // of the pooling windows; 0: no pooling
+  int kernel_h, kernel_w;  // of the pooling windows; 0: no pooling
 
   __host__ __device__ int64_t pixels() const { return height * width; }
   __host__ __device__ int64_t pooled_height() const { return divide_up<int64_t>(height, kernel_h); }
@@ -172,10 +173,11 @@ __device__ inline void start_from_bias(const Problem& problem, int first_channel
   }
 }
 
-// A thread's share of the teacher: channels [first_channel, ...) at the pixels pixel(0) to pixel(3), zero where negative.
+// A thread's share of the teacher: channels [first_channel, ...) at the pixels pixel(0) to pixel(3), zero where
+// negative.
 template <class A, class Pixel>
-__device__ inline void load_teacher(
-    const Problem& problem, int64_t image, int first_channel, Pixel pixel, A (&t)[kOwn<A>][kQuad]) {
+__device__ inline void load_teacher(const Problem& problem, int64_t image, int first_channel, Pixel pixel,
+                                    A (&t)[kOwn<A>][kQuad]) {
   constexpr int kCount = kOwn<A>;
   const Source& from = problem.teacher;
   const int64_t origin = image * from.image + first_channel * from.channel;
@@ -185,7 +187,8 @@ __device__ inline void load_teacher(
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const Pack<A, kQuad> pack = p >= 0 && i < left
-          ? read<kQuad, A>(from.data, from.storage, origin + i * from.channel + p) : Pack<A, kQuad>{};
+                                      ? read<kQuad, A>(from.data, from.storage, origin + i * from.channel + p)
+                                      : Pack<A, kQuad>{};
 #pragma unroll
       for (int j = 0; j < kQuad; ++j) t[i][j] = pack.value[j];
     }
@@ -193,8 +196,8 @@ __device__ inline void load_teacher(
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       const int64_t p = pixel(j);
-      const Pack<A, kCount> pack = p >= 0 && left > 0
-          ? read<kCount, A>(from.data, from.storage, origin + p * from.pixel) : Pack<A, kCount>{};
+      const Pack<A, kCount> pack =
+          p >= 0 && left > 0 ? read<kCount, A>(from.data, from.storage, origin + p * from.pixel) : Pack<A, kCount>{};
 #pragma unroll
       for (int i = 0; i < kCount; ++i) t[i][j] = pack.value[i];
     }
@@ -204,8 +207,8 @@ __device__ inline void load_teacher(
       const int64_t p = pixel(j);
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
-        t[i][j] = p >= 0 && i < left
-            ? read_one<A>(from.data, from.storage, origin + i * from.channel + p * from.pixel) : A(0);
+        t[i][j] = p >= 0 && i < left ? read_one<A>(from.data, from.storage, origin + i * from.channel + p * from.pixel)
+                                     : A(0);
       }
     }
   }

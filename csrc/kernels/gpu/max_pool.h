@@ -1,15 +1,16 @@
-// Max over windows that tile a map, on the GPU, and its gradient.
+// Maximum over the windows that tile a map, on the GPU, and its gradient.
 //
-// The pooled map keeps the winner's offset row * kernel_w + column inside its window in one byte: a window has at most 256
-// pixels. As in torch, the first of equal maxima wins, and among NaNs the last. 16-bit values are compared as float.
+// The pooled map keeps the winner's offset row * kernel_w + column inside its window in one byte: a window has at most
+// 256 pixels. As in torch, the first of equal maxima wins, and among NaNs the last. 16-bit values are compared as
+// float.
 //
 //   by pixels (NCHW):            a thread has Count neighbouring columns and walks down the rows of a window; shared
-//                                memory hands the columns' maxima to one thread a window.
+//                                memory brings the maxima of its columns to one thread per window.
 //   by channels (channels_last): a thread has Count neighbouring channels of one window; shared memory transposes the
 //                                tile, so that both sides are read and written with neighbours next to each other.
 //
-// The backward pass is a gather in the same tiles: windows do not overlap, and each pixel asks its own window whether it
-// won. Every input pixel is read, or written, once.
+// The backward pass is a gather in the same tiles: windows do not overlap, and each pixel asks its own window whether
+// it won. Every input pixel is read, or written, once.
 #pragma once
 
 #include "../divide_up.h"
@@ -31,7 +32,7 @@ struct Map {
 // The rows of a feature in the packed matrix (N, C, h * w), or in the gradient of that, at precision A.
 struct Pooled {
   void* value;
-  uint8_t* winner;   // rows of the same size; null if nobody wants them
+  uint8_t* winner;   // rows of the same size; null if not wanted
   int64_t stride_n;  // from image to image, in elements
 
   template <class A>
@@ -41,7 +42,7 @@ struct Pooled {
 };
 
 // The rest of a normalised gradient: d = scale * value - shift - slope * normalised, with scale, shift and slope of the
-// channel. normalised has rows as Pooled has, and terms (N, C, 3) is shared by all features of a batch.
+// channel. normalised has the rows of Pooled; terms (N, C, 3) is shared by all features of a batch.
 template <class A>
 struct Normalisation {
   const A* normalised;  // null: d = value
@@ -56,9 +57,9 @@ struct Feature {
   Pooled pooled;
   int channels, height, width, kernel_h, kernel_w;
   Walk walk;
-  bool packed;             // threads take 16 bytes at once: everything is aligned for it
-  int tile_h, tile_w;      // windows of a tile by pixels
-  int64_t tiles;           // of one image
+  bool packed;         // threads take 16 bytes at once: everything is aligned for it
+  int tile_h, tile_w;  // windows of a tile by pixels
+  int64_t tiles;       // of one image
 
   __host__ __device__ int out_height() const { return divide_up(height, kernel_h); }
   __host__ __device__ int out_width() const { return divide_up(width, kernel_w); }
@@ -67,7 +68,7 @@ struct Feature {
   __host__ __device__ int pitch() const { return (tile_w * kernel_w + 7) / 8 * 8; }
 };
 
-// How a feature is walked through and cut into tiles, from everything else in it.
+// Sets how a feature is read and divided into tiles, from everything else in it.
 inline void plan(Feature& feature, int64_t batch, bool accumulates_double) {
   const Map& map = feature.map;
   feature.walk = feature.channels > 1 && map.stride_c == 1 ? Walk::by_channels : Walk::by_pixels;
@@ -75,11 +76,11 @@ inline void plan(Feature& feature, int64_t batch, bool accumulates_double) {
 
   const int count = 16 / static_cast<int>(bytes_of(map.storage));
   const auto whole = [&](int64_t size, int64_t stride) { return size <= 1 || stride % count == 0; };
-  feature.packed = !accumulates_double && (by_pixels ? feature.width : feature.channels) % count == 0 &&
-                   reinterpret_cast<uintptr_t>(map.data) % 16 == 0 && whole(batch, map.stride_n) &&
-                   whole(feature.height, map.stride_h) &&
-                   (by_pixels ? map.stride_w == 1 && whole(feature.channels, map.stride_c)
-                              : whole(feature.width, map.stride_w));
+  feature.packed =
+      !accumulates_double && (by_pixels ? feature.width : feature.channels) % count == 0 &&
+      reinterpret_cast<uintptr_t>(map.data) % 16 == 0 && whole(batch, map.stride_n) &&
+      whole(feature.height, map.stride_h) &&
+      (by_pixels ? map.stride_w == 1 && whole(feature.channels, map.stride_c) : whole(feature.width, map.stride_w));
 
   const int64_t out_height = feature.out_height(), out_width = feature.out_width();
   if (!by_pixels) {
@@ -88,8 +89,8 @@ inline void plan(Feature& feature, int64_t batch, bool accumulates_double) {
                     divide_up<int64_t>(feature.channels, kTileChannels);
     return;
   }
-  // A whole row of windows if it is not too wide, else a multiple of 8 windows, which keeps packs aligned (8 windows of at
-  // most 256 columns always fit); then as many rows as keep every thread busy with four reads or more.
+  // A whole row of windows if it is not too wide, else a multiple of 8 windows, which keeps packs aligned (8 windows of
+  // at most 256 columns always fit); then as many rows as keep every thread busy with four reads or more.
   constexpr int kMaxColumns = 2048, kMaxCells = 4096, kReads = 4;
   const int64_t widest = kMaxColumns / feature.kernel_w / 8 * 8;
   feature.tile_w = static_cast<int>(out_width <= widest ? out_width : widest);
@@ -98,8 +99,8 @@ inline void plan(Feature& feature, int64_t batch, bool accumulates_double) {
   const int64_t fitting = kMaxCells / feature.pitch();
   const int64_t rows = busy < fitting ? busy : fitting;
   feature.tile_h = static_cast<int>(rows < 1 ? 1 : rows > out_height ? out_height : rows);
-  feature.tiles = feature.channels * divide_up<int64_t>(out_height, feature.tile_h) *
-                  divide_up<int64_t>(out_width, feature.tile_w);
+  feature.tiles =
+      feature.channels * divide_up<int64_t>(out_height, feature.tile_h) * divide_up<int64_t>(out_width, feature.tile_w);
 }
 
 // Shared memory of a forward tile, in bytes: values of A, then one byte each.
@@ -117,7 +118,7 @@ __host__ __device__ inline size_t backward_bytes(const Feature& feature) {
 
 // ---- elements of a map ---------------------------------------------------------------------------------------------
 
-// Count neighbours of a map at once: Packed<Element> knows the storage when it is compiled, Single reads its tag.
+// Count neighbours of a map at once: Packed<Element> knows the storage at compile time, Single at run time.
 template <class Element>
 struct Packed {
   static constexpr int kCount = 16 / sizeof(Element);
@@ -143,7 +144,7 @@ struct Single {
   }
 };
 
-// Calls visit(Access{}): the same for all threads of a block. double comes one at a time.
+// Calls visit(Access{}), the same for all threads of a block. double is read one element at a time.
 template <class A, class Visit>
 __device__ inline void visit_access(const Feature& feature, Visit visit) {
   if constexpr (sizeof(A) == 4) {
@@ -166,7 +167,7 @@ struct Best {
   int offset;
 };
 
-// Of two candidates in any order: the larger; of equals the first, of NaNs the last.
+// The better of two candidates: the larger; of equal ones the first, of NaNs the last.
 template <class A>
 __device__ inline Best<A> better(const Best<A>& a, const Best<A>& b) {
   const bool a_nan = a.value != a.value, b_nan = b.value != b.value;
@@ -175,7 +176,7 @@ __device__ inline Best<A> better(const Best<A>& a, const Best<A>& b) {
   return a.offset < b.offset ? a : b;
 }
 
-// Does the next candidate win over one that came before it?
+// Whether the next candidate wins over an earlier one.
 template <class A>
 __device__ inline bool wins(A next, A best) {
   return next > best || next != next;
@@ -257,14 +258,14 @@ struct ChannelTile {
   int channel, positions, channels;
 
   __device__ ChannelTile(const Feature& feature, int64_t n, int64_t tile) : n(n) {
-        const int across = divide_up(feature.channels, kTileChannels);
+    const int across = divide_up(feature.channels, kTileChannels);
     position = tile / across * kTilePositions;
     channel = static_cast<int>(tile % across) * kTileChannels;
     positions = static_cast<int>(min(static_cast<int64_t>(kTilePositions), feature.positions() - position));
     channels = min(kTileChannels, feature.channels - channel);
   }
 
-  // Where the pooled side has channel c and position p of the tile.
+  // The index of channel c and position p of the tile on the pooled side.
   __device__ int64_t pooled(const Feature& feature, int c, int p) const {
     return n * feature.pooled.stride_n + (channel + c) * feature.positions() + position + p;
   }
@@ -310,7 +311,7 @@ __device__ inline void forward_by_channels(const Feature& feature, int64_t n, in
     Pack<uint8_t, kCount> winner{};
     for (int y = 0; y < window.rows; ++y) {
 #pragma unroll(kCount == 8 ? 2 : 4)
-      for (int x = 0; x < window.columns; ++x) {  // (0, 0) once more: it does not win over itself, or changes nothing
+      for (int x = 0; x < window.columns; ++x) {  // (0, 0) again changes nothing
         const Pack<A, kCount> next =
             Access::template read<A>(feature.map, from + y * feature.map.stride_h + x * feature.map.stride_w);
 #pragma unroll
@@ -339,8 +340,10 @@ template <class A>
 __device__ inline void forward_tile(const Feature& feature, int64_t n, int64_t tile, A* shared) {
   visit_access<A>(feature, [&](auto access) {
     using Access = decltype(access);
-    if (feature.walk == Walk::by_pixels) forward_by_pixels<Access>(feature, n, tile, shared);
-    else forward_by_channels<Access>(feature, n, tile, shared);
+    if (feature.walk == Walk::by_pixels)
+      forward_by_pixels<Access>(feature, n, tile, shared);
+    else
+      forward_by_channels<Access>(feature, n, tile, shared);
   });
 }
 
@@ -348,8 +351,8 @@ __device__ inline void forward_tile(const Feature& feature, int64_t n, int64_t t
 
 // The gradient of one pooled element.
 template <class A>
-__device__ inline A pooled_gradient(
-    const Feature& feature, const Normalisation<A>& normalisation, int64_t n, int64_t c, int64_t at) {
+__device__ inline A pooled_gradient(const Feature& feature, const Normalisation<A>& normalisation, int64_t n, int64_t c,
+                                    int64_t at) {
   const A value = feature.pooled.at<A>(at);
   if (normalisation.normalised == nullptr) return value;
   const A* terms = normalisation.terms + n * normalisation.terms_n + 3 * c;
@@ -357,8 +360,8 @@ __device__ inline A pooled_gradient(
 }
 
 template <class Access, class A>
-__device__ inline void backward_by_pixels(
-    const Feature& feature, const Normalisation<A>& normalisation, int64_t n, int64_t index) {
+__device__ inline void backward_by_pixels(const Feature& feature, const Normalisation<A>& normalisation, int64_t n,
+                                          int64_t index) {
   constexpr int kCount = Access::kCount;
   const PixelTile tile(feature, n, index);
   const int packs = tile.columns / kCount, kernel_w = feature.kernel_w;
@@ -368,7 +371,7 @@ __device__ inline void backward_by_pixels(
     const int h = tile.first_h + r, top = h * feature.kernel_h, rows = min(feature.kernel_h, feature.height - top);
 
     Pack<A, kCount> gradient;
-    int winning_row[kCount];  // in which row this thread's column has won; -1 in none
+    int winning_row[kCount];  // the row in which this thread's column has won; -1: in none
     int previous = -1, offset = 0;
     A value = 0;
 #pragma unroll
@@ -396,8 +399,8 @@ __device__ inline void backward_by_pixels(
 }
 
 template <class Access, class A>
-__device__ inline void backward_by_channels(
-    const Feature& feature, const Normalisation<A>& normalisation, int64_t n, int64_t index, A* shared) {
+__device__ inline void backward_by_channels(const Feature& feature, const Normalisation<A>& normalisation, int64_t n,
+                                            int64_t index, A* shared) {
   constexpr int kCount = Access::kCount;
   const ChannelTile tile(feature, n, index);
   uint8_t* shared_offset = reinterpret_cast<uint8_t*>(shared + kTileChannels * kPitch);
@@ -412,8 +415,8 @@ __device__ inline void backward_by_channels(
   for (int item = threadIdx.x; item < tile.positions * packs; item += kThreads) {
     const int p = item / packs, c = (item - p * packs) * kCount;
     const Window window(feature, tile.position + p);
-    const int64_t to = n * feature.map.stride_n + window.top * feature.map.stride_h + window.left * feature.map.stride_w +
-                       (tile.channel + c) * feature.map.stride_c;
+    const int64_t to = n * feature.map.stride_n + window.top * feature.map.stride_h +
+                       window.left * feature.map.stride_w + (tile.channel + c) * feature.map.stride_c;
     Pack<A, kCount> gradient;
     int winner[kCount];
 #pragma unroll
@@ -435,12 +438,14 @@ __device__ inline void backward_by_channels(
 
 // One block: one tile of image n.
 template <class A>
-__device__ inline void backward_tile(
-    const Feature& feature, const Normalisation<A>& normalisation, int64_t n, int64_t tile, A* shared) {
+__device__ inline void backward_tile(const Feature& feature, const Normalisation<A>& normalisation, int64_t n,
+                                     int64_t tile, A* shared) {
   visit_access<A>(feature, [&](auto access) {
     using Access = decltype(access);
-    if (feature.walk == Walk::by_pixels) backward_by_pixels<Access>(feature, normalisation, n, tile);
-    else backward_by_channels<Access>(feature, normalisation, n, tile, shared);
+    if (feature.walk == Walk::by_pixels)
+      backward_by_pixels<Access>(feature, normalisation, n, tile);
+    else
+      backward_by_channels<Access>(feature, normalisation, n, tile, shared);
   });
 }
 

@@ -1,11 +1,12 @@
 // Several features max-pooled to one size, instance-normalised if asked for, and packed along the channels, on the GPU.
 //
-//   pool         a block for each tile of each feature, all features in one launch   -> packed, winners
-//   normalise    a block for each packed row, in place: mean, then variance, then (x - mean) / deviation
-//   row_terms    (backward) a block for each row: the two means of the normalisation's gradient
-//   scatter      (backward) as pool: each pixel of each feature asks its window
+//   pool         one block per tile of each feature, all features in one launch   -> packed, winners
+//   normalise    one block per packed row, in place: mean, then variance, then (x - mean) / deviation
+//   row_terms    (backward) one block per row: the two means of the normalisation's gradient
+//   scatter      (backward) like pool: each pixel of each feature asks its window
 //
-// The features travel to the kernel by value, in its parameters. Sums have one order, there are no atomics.
+// The features are passed to the kernel by value, in its parameters. The order of the sums is fixed; there are no
+// atomics.
 #pragma once
 
 #include "max_pool.h"
@@ -23,7 +24,7 @@ template <class A>
 struct Table {
   Feature feature[kMaxFeatures];
   int64_t first_block[kMaxFeatures];
-  int64_t channel[kMaxFeatures];  // the feature's first among the packed ones
+  int64_t channel[kMaxFeatures];  // the feature's first among the packed channels
   int count;
 };
 
@@ -39,15 +40,15 @@ __device__ inline void visit_tile(const Table<A>& table, Visit visit) {
 
 template <class A>
 __global__ void __launch_bounds__(kThreads, 2) pool(const Table<A> table) {
-  SKT_DYNAMIC_SHARED(A, shared);  // forward_bytes of the feature that needs most
+  SKT_DYNAMIC_SHARED(A, shared);  // forward_bytes of the feature that needs the most
   visit_tile(table, [&](int i, int64_t n, int64_t tile) { max_pool::forward_tile(table.feature[i], n, tile, shared); });
 }
 
 // normalised (N, C, P), terms (N, C, 3), both of all features together; null if they were not normalised.
 template <class A>
-__global__ void __launch_bounds__(kThreads, 2) scatter(
-    const Table<A> table, const A* __restrict__ normalised, const A* __restrict__ terms, int64_t channels) {
-  SKT_DYNAMIC_SHARED(A, shared);  // backward_bytes of the feature that needs most
+__global__ void __launch_bounds__(kThreads, 2)
+    scatter(const Table<A> table, const A* __restrict__ normalised, const A* __restrict__ terms, int64_t channels) {
+  SKT_DYNAMIC_SHARED(A, shared);  // backward_bytes of the feature that needs the most
   visit_tile(table, [&](int i, int64_t n, int64_t tile) {
     const Feature& feature = table.feature[i];
     Normalisation<A> normalisation{nullptr, nullptr, 0};
@@ -73,8 +74,8 @@ __device__ inline void for_each_pack(const A* row, int64_t positions, Visit visi
   for (int64_t p = threadIdx.x * Count; p < positions; p += kThreads * Count) visit(p, load<Count>(row + p));
 }
 
-// Grid (N * C). With Count > 1: positions divisible by Count, packed aligned for it. Two passes over the row, the second
-// over the centred values: a variance as the difference of two large sums would lose what float32 has.
+// Grid (N * C). With Count > 1: positions divisible by Count, packed aligned for it. Two passes over the row, the
+// second over the centred values: a variance as the difference of two large sums would lose the precision of float32.
 template <class A, int Count>
 __global__ void __launch_bounds__(kThreads) normalise(A* packed, int64_t positions, A* __restrict__ inverse_deviation) {
   SKT_DYNAMIC_SHARED(A, shared);  // [2][kWarps]
@@ -100,12 +101,12 @@ __global__ void __launch_bounds__(kThreads) normalise(A* packed, int64_t positio
   if (threadIdx.x == 0) inverse_deviation[blockIdx.x] = inverse;
 }
 
-// Grid (N * C). The gradient before the normalisation is scale * grad - shift - slope * normalised (max_pool_gpu.h) with
+// Grid (N * C). The gradient before the normalisation is scale * grad - shift - slope * normalised (max_pool.h) with
 // scale = 1 / deviation, shift = scale * mean(grad), slope = scale * mean(grad * normalised). terms (N, C, 3).
 template <class A, int Count>
-__global__ void __launch_bounds__(kThreads) row_terms(
-    const A* __restrict__ grad, const A* __restrict__ normalised, int64_t positions,
-    const A* __restrict__ inverse_deviation, A* __restrict__ terms) {
+__global__ void __launch_bounds__(kThreads)
+    row_terms(const A* __restrict__ grad, const A* __restrict__ normalised, int64_t positions,
+              const A* __restrict__ inverse_deviation, A* __restrict__ terms) {
   SKT_DYNAMIC_SHARED(A, shared);  // [2][kWarps]
   const A* row = normalised + blockIdx.x * positions;
   A sum = 0, along = 0;

@@ -1,11 +1,11 @@
-// Sums over a warp, a block, and the partial sums of all blocks. Each has one order.
+// Sums over a warp, over a block, and of the partial sums of all blocks, each in a fixed order.
 #pragma once
 
 #include "element.h"
 
 namespace skt::gpu {
 
-// For every lane. All lanes of the warp take part.
+// The sum over the warp, for every lane. All lanes take part.
 template <class A>
 __device__ inline A warp_sum(A value) {
 #pragma unroll
@@ -13,8 +13,8 @@ __device__ inline A warp_sum(A value) {
   return value;
 }
 
-// For every thread of a one-dimensional block. of_warps: one value per warp in shared memory, free again after the next
-// barrier.
+// The sum over a one-dimensional block, for every thread. of_warps: one value per warp in shared memory, free again
+// after the next barrier.
 template <int Threads, class A>
 __device__ inline A block_sum(A value, A* of_warps) {
   value = warp_sum(value);
@@ -28,10 +28,10 @@ __device__ inline A block_sum(A value, A* of_warps) {
 
 constexpr int kSumThreads = 512;
 
-// Block (kSumThreads), one per sum: partials (sums, count) -> sums, added in double.
+// One block (kSumThreads) per sum: partials (sums, count) -> sums, added in double.
 template <class Partial, class Sum>
-__global__ void __launch_bounds__(kSumThreads) sum_partials(
-    const Partial* __restrict__ partials, int64_t count, Sum* __restrict__ sums) {
+__global__ void __launch_bounds__(kSumThreads)
+    sum_partials(const Partial* __restrict__ partials, int64_t count, Sum* __restrict__ sums) {
   SKT_STATIC_SHARED(double, of_warps, kSumThreads / kWarp);
   const Partial* row = partials + blockIdx.x * count;
   double sum = 0;

@@ -1,14 +1,15 @@
-// One square tile of a matrix product on the GPU, for any kernel that can say where its operands lie.
+// One square tile of a matrix product on the GPU, for any kernel that can tell where its operands are.
 //
 //   device memory --cp.async, three stages--> shared memory --16-byte reads--> registers, sum += left * right
 //
 // left is (kTile, depth) with its depth contiguous; right is either (kTile, depth) the same way ("by rows": the product
-// is left * right'), or (depth, kTile) with its columns contiguous ("by columns": left * right). A stage is kDepth deep.
-// Three ways to multiply: Fma (CUDA cores, float or double) and Mma (tensor cores, float operands rounded to bfloat16,
-// float16 or tf32 between shared memory and registers; sm_80 or newer). Sums are float (double for double) always.
+// is left * right'), or (depth, kTile) with its columns contiguous ("by columns": left * right). A stage is kDepth
+// deep. Two engines multiply: Fma (CUDA cores, float or double) and Mma (tensor cores, float operands rounded to
+// bfloat16, float16 or tf32 between shared memory and registers; sm_80 or newer). Sums are always float (double for
+// double).
 //
-// Shared memory is read in chunks of 16 bytes. Chunk c of row r lies at place c ^ swizzle(r) of its row, so that the
-// eight lanes that are served together find eight different groups of banks, without padding.
+// Shared memory is read in chunks of 16 bytes. Chunk c of row r is at place c ^ swizzle(r) of its row, so that the
+// eight lanes that are served together use eight different groups of banks, without padding.
 #pragma once
 
 #include <cstring>
@@ -27,7 +28,7 @@ template <class T, int kTile>
 struct Rows {
   static constexpr int kRows = kTile, kColumns = kDepth;
   static constexpr int kPerChunk = 16 / sizeof(T), kChunks = kColumns / kPerChunk;
-  // Rows are 64 bytes (float) or 128 (double): two rows, or one, pass all banks once.
+  // Rows are 64 bytes (float) or 128 (double): two rows, or one, cover all banks once.
   __device__ static int place(int row, int chunk) {
     return (row * kChunks + (chunk ^ (row / (8 / kChunks) % kChunks))) * kPerChunk;
   }
@@ -44,8 +45,8 @@ struct Columns {
   }
 };
 
-// Part of a matrix in device memory: `rows` x `columns` elements are there, anything beyond counts as zero. `wide`: rows
-// start on multiples of 16 bytes and their number of columns is one of whole chunks.
+// Part of a matrix in device memory: `rows` x `columns` elements exist, anything beyond counts as zero. wide: rows
+// start at multiples of 16 bytes and have whole chunks of columns.
 template <class T>
 struct Source {
   const T* first;
@@ -85,8 +86,8 @@ __device__ inline void stage(const Source<T>& from, T* to) {
 
 // ---- CUDA cores ----------------------------------------------------------------------------------------------------
 
-// 16 x 16 threads; thread (y, x) has the rows y, y + 16, ... and, of the columns, x, x + 16, ... (by rows) or the chunks
-// x and x + 16 (by columns).
+// 16 x 16 threads; thread (y, x) has the rows y, y + 16, ... and, of the columns, x, x + 16, ... (by rows) or the
+// chunks x and x + 16 (by columns).
 template <class T>
 struct Fma {
   using Element = T;
@@ -107,17 +108,19 @@ struct Fma {
     }
   }
 
-  // columns: how much of the tile there is. Where it is one column, as the last of a row of tiles may be, each thread has
-  // one sum a row to care for.
+  // columns: of the tile that exist. If there is one, as in the last of a row of tiles, each thread has one sum per row
+  // to compute.
   __device__ void multiply(const T* left, const T* right, Rows<T, kTile>, int, int columns) {
-    if (columns <= 16) multiply_by_rows<1>(left, right);
-    else multiply_by_rows<kEach>(left, right);
+    if (columns <= 16)
+      multiply_by_rows<1>(left, right);
+    else
+      multiply_by_rows<kEach>(left, right);
   }
 
   template <int kColumnsEach>
   __device__ void multiply_by_rows(const T* left, const T* right) {
     using Layout = Rows<T, kTile>;
-#pragma unroll 1  // unrolled, it would keep more terms in registers than there are
+#pragma unroll 1  // unrolled, it would need more registers than there are
     for (int chunk = 0; chunk < Layout::kChunks; ++chunk) {
 #pragma unroll
       for (int top = 0; top < kEach; top += kAtOnce) {
@@ -192,12 +195,12 @@ struct Fma {
 
 // ---- tensor cores --------------------------------------------------------------------------------------------------
 
-// 2 x 2 warps of 64 x 64 sums each, in blocks of 16 rows and 8 columns. Lane 4g + q holds, of each block, the rows g and
-// g + 8 and the columns 2q and 2q + 1 (PTX ISA, "Matrix Fragments for mma.m16n8k16").
+// 2 x 2 warps of 64 x 64 sums each, in blocks of 16 rows and 8 columns. Lane 4g + q holds, of each block, the rows g
+// and g + 8 and the columns 2q and 2q + 1 (PTX ISA, "Matrix Fragments for mma.m16n8k16").
 //
 // A product over the depth may take its terms in any order: the four terms that the instruction wants from lane q (2q,
-// 2q + 1, 2q + 8, 2q + 9) are read from 4q .. 4q + 3, one chunk. By columns, the instruction's column g of block j is the
-// tile's column 8g + j for the same reason, and a lane's results are neighbours.
+// 2q + 1, 2q + 8, 2q + 9) are read from 4q .. 4q + 3, one chunk. By columns, the instruction's column g of block j is
+// the tile's column 8g + j for the same reason, and a lane's results are neighbours.
 template <class Operand>
 struct Mma {
   using Element = float;
@@ -223,8 +226,8 @@ struct Mma {
     }
   }
 
-  // rows, columns: how much of the tile there is. A warp with nothing of it has nothing to do, and one with a few columns
-  // only one block of them.
+  // rows, columns: of the tile that exist. A warp with none of them is idle, and one with a few columns computes only
+  // one block of them.
   __device__ static bool idle(int rows, int columns) { return top() >= rows || left_edge() >= columns; }
 
   __device__ static void load_left(const float* left, Terms (&upper)[kRowBlocks], Terms (&lower)[kRowBlocks]) {
@@ -238,8 +241,10 @@ struct Mma {
 
   __device__ void multiply(const float* left, const float* right, Rows<float, kTile>, int rows, int columns) {
     if (idle(rows, columns)) return;
-    if (columns - left_edge() <= 8) multiply_by_rows<1>(left, right);
-    else multiply_by_rows<kColumnBlocks>(left, right);
+    if (columns - left_edge() <= 8)
+      multiply_by_rows<1>(left, right);
+    else
+      multiply_by_rows<kColumnBlocks>(left, right);
   }
 
   template <int kBlocks>
@@ -361,12 +366,11 @@ constexpr int kStageElements = 2 * Engine::kTile * kDepth;
 template <class Engine>
 constexpr size_t kSharedBytes = sizeof(typename Engine::Element) * kStages * kStageElements<Engine>;
 
-// sum += left * right over `stages` stages; left_of(stage) and right_of(stage) are Sources, before(stage) runs ahead of a
+// sum += left * right over `stages` stages; left_of(stage) and right_of(stage) are Sources, before(stage) runs before a
 // stage's product. Layout is Right's layout: Rows or Columns.
 template <class Layout, class Engine, class LeftOf, class RightOf, class Before>
-__device__ inline void accumulate(
-    Engine& engine, typename Engine::Element* shared, int stages, int rows, int columns, LeftOf left_of, RightOf right_of,
-    Before before) {
+__device__ inline void accumulate(Engine& engine, typename Engine::Element* shared, int stages, int rows, int columns,
+                                  LeftOf left_of, RightOf right_of, Before before) {
   using T = typename Engine::Element;
   constexpr int kTile = Engine::kTile;
   const auto start = [&](int s) {

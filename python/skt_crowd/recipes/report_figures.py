@@ -1,7 +1,5 @@
 """The figures of a run's report, drawn from its folder."""
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +66,7 @@ def hard_map(sample: CrowdSample, data: DataSettings, stride: int) -> np.ndarray
     return target.numpy()
 
 
-def drawn_levels(model: CrowdModel) -> tuple[str, ...]:
+def shown_levels(model: CrowdModel) -> tuple[str, ...]:
     """Paths of the features that are drawn: the third to the fifth, or the last where there are fewer."""
     paths = model.tap_paths("paper")
     first = min(2, len(paths) - LEVELS)
@@ -76,8 +74,8 @@ def drawn_levels(model: CrowdModel) -> tuple[str, ...]:
 
 
 def features_at_levels(model: CrowdModel, image: np.ndarray) -> list[np.ndarray]:
-    """The features (C, h, w) of ``drawn_levels`` for one image (H, W, 3)."""
-    paths = drawn_levels(model)
+    """The features (C, h, w) of ``shown_levels`` for one image (H, W, 3)."""
+    paths = shown_levels(model)
     with evaluation_mode(model), torch.no_grad(), FeatureTaps(model, paths) as taps:
         model(normalize_image(image).unsqueeze(0))
     return [feature[0].float().numpy() for feature in taps.features]
@@ -131,7 +129,7 @@ def _draw_features(folder: RunFolder, sample: CrowdSample, models: dict[str, Cro
     ordered = {name: features_at_levels(models[name], sample.image) for name in ("teacher", "student")}
     student = models["student"]
     names = [
-        PAPER_NAMES.get(path, path) if student.name == "csrnet" else path for path in drawn_levels(student)
+        PAPER_NAMES.get(path, path) if student.name == "csrnet" else path for path in shown_levels(student)
     ]
     save_feature_means(folder.plots / "features.png", sample.image, names, ordered)
     return ReportFigure(

@@ -40,7 +40,16 @@ OPERATORS = (
     "dense_fsp_distance_backward", "embedded_distance", "embedded_distance_backward",
 )  # fmt: skip
 
-FLAGS = ("-x", "c++", "-std=c++17", "-fPIC", "-g1", "-fno-strict-aliasing", "-fno-gnu-unique", "-fvisibility=hidden")
+FLAGS = (
+    "-x",
+    "c++",
+    "-std=c++17",
+    "-fPIC",
+    "-g1",
+    "-fno-strict-aliasing",
+    "-fno-gnu-unique",
+    "-fvisibility=hidden",
+)
 # Of kernels; the emulation itself is not instrumented for the race checker. -fno-tree-sra: a pack of 16 bytes stays one
 # access.
 SANITIZE = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
@@ -108,13 +117,19 @@ class Builder:
         if name == "operators":
             sources = [*CSRC.glob("cuda/*.cu"), HERE / "operators.cpp"]
         full_name = f"skt_{name}_{mode}"
-        defines = [f"-DSKT_MODULE={full_name}", f"-DSKT_NAMESPACE={full_name}", *(["-DSKT_RACE"] if mode == "race" else [])]
+        defines = [
+            f"-DSKT_MODULE={full_name}",
+            f"-DSKT_NAMESPACE={full_name}",
+            *(["-DSKT_RACE"] if mode == "race" else []),
+        ]
         with ThreadPoolExecutor(2) as pool:
             of_kernels = [
                 pool.submit(self._object, source, [*OF_KERNELS[mode], *defines]) for source in sorted(sources)
             ]
             runtime = [*RUNTIME, "race.cpp"] if mode == "race" else RUNTIME
-            of_runtime = [pool.submit(self._object, CSRC / "emulation" / each, OF_RUNTIME[mode]) for each in runtime]
+            of_runtime = [
+                pool.submit(self._object, CSRC / "emulation" / each, OF_RUNTIME[mode]) for each in runtime
+            ]
             objects = [str(each.result()) for each in (*of_kernels, *of_runtime)]
         sanitizers = ["-fsanitize=address,undefined"] if mode == "sanitized" else []
         libraries = ["-Wl,-Bsymbolic", f"-Wl,--version-script={CSRC / 'emulation' / 'exports.map'}", "-ldl"]
@@ -124,8 +139,15 @@ class Builder:
         return self._made(full_name, ".so", ["g++", "-shared", *sanitizers, *objects, *libraries])
 
     def _object(self, source: Path, flags: Iterable[str]) -> Path:
-        includes = [f"-I{folder}" for folder in (CSRC / "emulation" / "include", CSRC / "include", CSRC)]  # in this order
-        system = [cuda_headers(), Path(torch.__file__).parent / "include", sysconfig.get_path("include"), _pybind11()]
+        includes = [
+            f"-I{folder}" for folder in (CSRC / "emulation" / "include", CSRC / "include", CSRC)
+        ]  # in this order
+        system = [
+            cuda_headers(),
+            Path(torch.__file__).parent / "include",
+            sysconfig.get_path("include"),
+            _pybind11(),
+        ]
         command = ["g++", *FLAGS, *flags, *includes, *(f"-isystem{folder}" for folder in system)]
         command += ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-c", str(source)]
         state = hashlib.sha256(state_of_headers().encode() + source.read_bytes()).hexdigest()
@@ -136,7 +158,7 @@ class Builder:
         target = self.folder / f"{stem}-{key}{suffix}"
         if target.exists():
             return target
-        with open(target.with_suffix(".lock"), "w") as lock:
+        with target.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
             if not target.exists():
                 fresh = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}")

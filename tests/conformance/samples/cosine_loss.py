@@ -33,7 +33,14 @@ def call(
     student, teacher = LAYOUTS[layouts[0]](student), LAYOUTS[layouts[1]](teacher)
     if special == "expanded teacher":
         teacher = teacher[:1, :, :1].expand(shape)
-    return dict(student=student, teacher=teacher, eps=eps, scale=scale, with_gradient=with_gradient, per_pixel=per_pixel)
+    return dict(
+        student=student,
+        teacher=teacher,
+        eps=eps,
+        scale=scale,
+        with_gradient=with_gradient,
+        per_pixel=per_pixel,
+    )
 
 
 def every_half(dtype: torch.dtype) -> Arguments:
@@ -49,9 +56,10 @@ def sample(*tags: str, **options) -> Sample:
     return Sample("cosine_loss", name_of(options), partial(call, **options), frozenset(tags))
 
 
-SHAPES = [  # no image, one pixel, a row, a column, primes, no pixel, no channel, many pixels, more channels than kept
-    (0, 3, 5, 4), (1, 1, 1, 1), (1, 3, 1, 7), (2, 5, 11, 1), (3, 7, 13, 5), (2, 33, 3, 2), (2, 5, 0, 3), (1, 0, 2, 2),
-    (1, 16, 17, 19), (1, 512, 3, 8), (1, 1100, 3, 8), (1, 2, 1, 530),
+SHAPES = [
+    # no image, one pixel, a row, a column, primes, no pixel, no channel, many pixels, more channels than kept
+    (0, 3, 5, 4), (1, 1, 1, 1), (1, 3, 1, 7), (2, 5, 11, 1), (3, 7, 13, 5), (2, 33, 3, 2), (2, 5, 0, 3),
+    (1, 0, 2, 2), (1, 16, 17, 19), (1, 512, 3, 8), (1, 1100, 3, 8), (1, 2, 1, 530),
 ]  # fmt: skip
 
 SAMPLES = [

@@ -29,7 +29,9 @@ def region(images: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 def rooms(*pictures: str) -> Tensor:
     """Regions drawn as text, a dot for a pixel inside."""
-    return torch.tensor([[[pixel == "." for pixel in row] for row in picture.split()] for picture in pictures])
+    return torch.tensor(
+        [[[pixel == "." for pixel in row] for row in picture.split()] for picture in pictures]
+    )
 
 
 def strided(x: Tensor | None) -> Tensor | None:
@@ -43,7 +45,8 @@ def strided(x: Tensor | None) -> Tensor | None:
 
 
 def splat(
-    people=(12, 0, 17, 1), size=(19, 26), kernels=1, stride=1, truncate=4.0, conserve=True, subpixel=False, roi=False,
+    people=(12, 0, 17, 1), size=(19, 26), kernels=1, stride=1, truncate=4.0, conserve=True, subpixel=False,
+        roi=False,
     points=None, sigma=None, in_another_order=False,
 ) -> Arguments:  # fmt: skip
     """People in and around the images, some on corners; sigma from a fraction of a pixel to the image."""
@@ -59,7 +62,8 @@ def splat(
         spread = torch.full((count, kernels, 2), sigma, dtype=DOUBLE)
     arguments = dict(
         points=where, sigma=spread, offsets=offsets_of(people), height=height, width=width, stride=stride,
-        truncate=truncate, conserve=conserve, subpixel=subpixel, roi=region(len(people), *size) if roi else None,
+        truncate=truncate, conserve=conserve, subpixel=subpixel, roi=region(len(people),
+            *size) if roi else None,
     )  # fmt: skip
     tensors = ("points", "sigma", "offsets", "roi")
     return arguments | {name: strided(arguments[name]) for name in tensors} if in_another_order else arguments
@@ -73,10 +77,10 @@ SAMPLES = [
     sample("opcheck"),
     sample("opcheck", conserve=False, subpixel=True, roi=True, stride=2),
     *(
-        sample(kernels=kernels, subpixel=subpixel, conserve=conserve, roi=roi, stride=stride, truncate=3.0)
-        for kernels, subpixel, conserve, roi, stride in itertools.product(
-            (1, 2), (False, True), (False, True), (False, True), (1, 8)
-        )
+        sample(people=(3, 0, 2, 1), kernels=kernels, stride=stride, subpixel=subpixel, conserve=conserve,
+            roi=roi)
+        for kernels, stride in ((1, 1), (2, 8))
+        for subpixel, conserve, roi in itertools.product((False, True), repeat=3)
     ),
     *(
         sample(people=(people,), size=size, roi=roi, conserve=conserve, stride=3)
@@ -85,11 +89,13 @@ SAMPLES = [
     ),
     sample(people=()),
     sample(people=(0, 0)),
-    *(sample(truncate=truncate, conserve=conserve) for truncate in (0.0, 1.0, 2.5) for conserve in (False, True)),
+    *(sample(truncate=truncate, conserve=conserve) for truncate in (0.0, 1.0, 2.5) for conserve in (False,
+        True)),
     sample(kernels=3, subpixel=True),
     *(sample(people=(1,), points=((2.0, 1.0),), sigma=300.0, size=(4, 5), conserve=c) for c in (False, True)),
     *(
-        sample(people=(2,), points=((2.0, 3.0), (4.25, 1.0)), sigma=sigma, size=(5, 6), subpixel=subpixel, conserve=c)
+        sample(people=(2,), points=((2.0, 3.0), (4.25, 1.0)), sigma=sigma, size=(5, 6), subpixel=subpixel,
+            conserve=c)
         for sigma in (1e-3, 1e-6, 1e-30)  # between two pixels, and narrower than a float can tell
         for subpixel, c in itertools.product((False, True), repeat=2)
     ),
@@ -99,7 +105,8 @@ SAMPLES = [
     ),
     *(sample(in_another_order=True, roi=roi) for roi in (False, True)),
     *(
-        sample("native", people=(150, 50), size=(264, 248), kernels=2, conserve=conserve, subpixel=conserve, stride=stride)
+        sample("native", people=(150, 50), size=(264, 248), kernels=2, conserve=conserve, subpixel=conserve,
+            stride=stride)
         for conserve, stride in itertools.product((False, True), (1, 8))
     ),
 ]  # fmt: skip
@@ -120,20 +127,32 @@ def but(tensor: Tensor, value: float, *where: int) -> Tensor:
 
 of_all_maps = (
     ("points must have dtype Double; got Float", lambda shape: dict(points=torch.ones(shape))),
-    ("offsets must have dtype Long; got Int", lambda _: dict(offsets=torch.tensor([0, 12, 12, 29, 30]).int())),
-    (r"offsets must start at 0 and end at P = 30; got \(0, 29\)", lambda _: dict(offsets=torch.tensor([0, 29]))),
-    (r"offsets must start at 0 and end at P = 30; got \(1, 30\)", lambda _: dict(offsets=torch.tensor([1, 30]))),
+    (
+        "offsets must have dtype Long; got Int",
+        lambda _: dict(offsets=torch.tensor([0, 12, 12, 29, 30]).int()),
+    ),
+    (
+        r"offsets must start at 0 and end at P = 30; got \(0, 29\)",
+        lambda _: dict(offsets=torch.tensor([0, 29])),
+    ),
+    (
+        r"offsets must start at 0 and end at P = 30; got \(1, 30\)",
+        lambda _: dict(offsets=torch.tensor([1, 30])),
+    ),
     (r"offsets must not fall; got \(0, 30, 29, 30\)", lambda _: dict(offsets=torch.tensor([0, 30, 29, 30]))),
     (r"offsets must have shape \(B \+ 1,\); got \(0,\)", lambda _: dict(offsets=torch.tensor([]).long())),
     ("offsets must be on the device of points", lambda _: dict(offsets=torch.tensor([0, 30], device="meta"))),
-    (r"the map's \(height, width\) must be positive; got \(0, 26\)", lambda _: dict(height=0)),
-    (r"the map's \(height, width\) must .*", lambda _: dict(height=2**62, width=2**62)),
-    (r"the map's \(height, width\) must .*", lambda _: dict(height=-(2**62))),
+    (r"the image's \(height, width\) must be positive .*; got \(0, 26\)", lambda _: dict(height=0)),
+    (r"the image's \(height, width\) must be positive .*", lambda _: dict(height=2**62, width=2**62)),
+    (r"the image's \(height, width\) must be positive .*", lambda _: dict(height=-(2**62))),
     ("stride must be positive; got 0", lambda _: dict(stride=0)),
     ("truncate must be finite and not negative; got -1", lambda _: dict(truncate=-1.0)),
     ("truncate must be finite and not negative; got nan", lambda _: dict(truncate=NAN)),
     ("sigma must have dtype Double; got Half", lambda shape: dict(sigma=torch.ones(shape).half())),
-    (r"roi must have shape \(B, height, width\) = \(4, 19, 26\); got \(4, 19, 25\)", lambda _: dict(roi=region(4, 19, 25))),
+    (
+        r"roi must have shape \(B, height, width\) = \(4, 19, 26\); got \(4, 19, 25\)",
+        lambda _: dict(roi=region(4, 19, 25)),
+    ),
     ("roi must have dtype Bool; got Byte", lambda _: dict(roi=region(4, 19, 26).byte())),
     ("roi must be on the device of points", lambda _: dict(roi=region(4, 19, 26).to("meta"))),
 )
@@ -143,17 +162,24 @@ DENSITY_SPLAT = Tested(
     SAMPLES,
     [
         *(refused("density_splat", message, **change((30, 1, 2))) for message, change in of_all_maps),
-        refused("density_splat", r"points must have the axes \(P, K, 2\), .*; got shape \(30, 2\)", points=ONES[:, 0]),
-        refused("density_splat", r"points must have shape \(P, K, 2\) = \(30, 1, 2\); got \(30, 1, 1\)", points=ONES[..., :1]),
-        refused("density_splat", "points must have at least one kernel .*", points=ONES[:, :0], sigma=ONES[:, :0]),
-        refused("density_splat", r"sigma must have shape \(P, K, 2\) = \(30, 1, 2\); got \(29, 1, 2\)", sigma=ONES[1:]),
+        refused("density_splat", r"points must have the axes \(P, K, 2\), .*; got shape \(30, 2\)",
+            points=ONES[:, 0]),
+        refused("density_splat", r"points must have shape \(P, K, 2\) = \(30, 1, 2\); got \(30, 1, 1\)",
+            points=ONES[..., :1]),
+        refused("density_splat", "points must have at least one kernel .*", points=ONES[:, :0],
+            sigma=ONES[:, :0]),
+        refused("density_splat", r"sigma must have shape \(P, K, 2\) = \(30, 1, 2\); got \(29, 1, 2\)",
+            sigma=ONES[1:]),
         refused("density_splat", "sigma must be on the device of points", sigma=ONES.to("meta")),
         *(
-            refused("density_splat", f"sigma must be positive and finite; sigma 1 is {value:g}", sigma=but(ONES, value, 1, 0, 1))
+            refused("density_splat", f"sigma must be positive and finite; sigma 1 is {value:g}",
+                sigma=but(ONES, value, 1, 0, 1))
             for value in (0.0, -1.0, NAN, INF)
         ),
-        refused("density_splat", r"sigma \* truncate must be at most 1.04858e\+06 pixels; sigma 0 is 1e\+09", sigma=ONES * 1e9),
-        refused("density_splat", r"points must be finite; point 1 is \(nan, 1\)", points=but(ONES, NAN, 1, 0, 0)),
+        refused("density_splat",
+            r"sigma \* truncate must be at most 1.04858e\+06 pixels; sigma 0 is 1e\+09", sigma=ONES * 1e9),
+        refused("density_splat", r"points must be finite; point 1 is \(nan, 1\)", points=but(ONES, NAN, 1,
+            0, 0)),
     ],
     tolerance=(1e-5, 2e-7),
     fixed=("points", "sigma"),
@@ -164,13 +190,16 @@ DENSITY_SPLAT = Tested(
 
 WALL = rooms("\n".join("......#......" if row != 8 else "............." for row in range(11)))
 # A corridor that turns round and round: a path needs several sweeps.
-SPIRAL = rooms("######### ......... ########. #......#. #.####.#. #.#..#.#. #.#.##.#. #.#....#. #.######. #........")
+SPIRAL = rooms(
+    "######### ......... ########. #......#. #.####.#. #.#..#.#. #.#.##.#. #.#....#. #.######. #........"
+)
 CORNERS = rooms(".# #.")  # two rooms that touch at a corner
 NOISE = region(4, 19, 26, seed=5) & (uniform(4, 19, 26, seed=6) > 0.15)
 
 
 def geodesic(
-    people=(12, 0, 17, 1), points=None, sigma=None, stride=1, truncate=4.0, conserve=True, roi=None, size=(19, 26),
+    people=(12, 0, 17, 1), points=None, sigma=None, stride=1, truncate=4.0, conserve=True, roi=None,
+        size=(19, 26),
     channels=0, weight=0.5, gain=10.0, in_another_order=False,
 ) -> Arguments:  # fmt: skip
     height, width = size if roi is None else roi.shape[1:]
@@ -178,8 +207,10 @@ def geodesic(
     where = uniform(count, 2, seed=1) * (torch.tensor([width, height], dtype=DOUBLE) + 2) - 1
     arguments = dict(
         points=where if points is None else torch.tensor(points, dtype=DOUBLE),
-        sigma=10 ** (uniform(count, seed=2) * 1.5 - 0.7) if sigma is None else torch.full((count,), sigma, dtype=DOUBLE),
-        offsets=offsets_of(people), height=height, width=width, stride=stride, truncate=truncate, conserve=conserve,
+        sigma=10 ** (uniform(count, seed=2) * 1.5 - 0.7) if sigma is None else torch.full((count,), sigma,
+            dtype=DOUBLE),
+        offsets=offsets_of(people), height=height, width=width, stride=stride, truncate=truncate,
+            conserve=conserve,
         roi=roi, image=uniform(len(people), channels, height, width, seed=3).float() if channels else None,
         weight=weight, gain=gain,
     )  # fmt: skip
@@ -200,10 +231,15 @@ GEODESIC_SAMPLES = [
     path("opcheck", roi=NOISE, channels=3, stride=2),
     path("opcheck", weight=0.0, conserve=False),
     *(
-        path(roi=NOISE, channels=channels, stride=stride, conserve=conserve, weight=weight)
+        path(
+            people=(3, 0, 2, 1), roi=NOISE, channels=channels, stride=stride, conserve=conserve, weight=weight
+        )
         for channels, stride, conserve, weight in itertools.product((0, 2), (1, 4), (False, True), (0.0, 0.7))
     ),
-    *(path(channels=1, weight=weight, gain=gain) for weight, gain in ((0.2, 4.0), (0.9, 20.0), (0.5, 0.0))),
+    *(
+        path(people=(3, 1), channels=1, weight=weight, gain=gain)
+        for weight, gain in ((0.2, 4.0), (0.9, 20.0), (0.5, 0.0))
+    ),
     *(
         path(people=(1,), points=((4.5, 6.5),), sigma=2.0, roi=WALL, conserve=conserve, weight=weight)
         for conserve, weight in itertools.product((False, True), (0.0, 0.3))
@@ -221,7 +257,10 @@ GEODESIC_SAMPLES = [
 
 FLAT = ONES[:, 0]
 of_costs = (
-    (r"image must have the axes \(B, C, height, width\); got shape \(19, 26\)", dict(image=torch.ones(19, 26))),
+    (
+        r"image must have the axes \(B, C, height, width\); got shape \(19, 26\)",
+        dict(image=torch.ones(19, 26)),
+    ),
     (r"image must have shape .*; got \(., 3, 19, 25\)", dict(image=torch.ones(4, 3, 19, 25))),
     (r"weight must be in \[0, 1\); got 1", dict(weight=1.0)),
     (r"weight must be in \[0, 1\); got -0.1", dict(weight=-0.1)),
@@ -241,22 +280,34 @@ GEODESIC_SPLAT = Tested(
             for message, change in of_all_maps
         ),
         *(refused("geodesic_splat", message, **changed) for message, changed in of_costs),
-        refused("geodesic_splat", r"points must have the axes \(P, 2\), .*; got shape \(30,\)", points=FLAT[:, 0]),
-        refused("geodesic_splat", r"points must have shape \(P, 2\) = \(30, 2\); got \(30, 1\)", points=FLAT[:, :1]),
+        refused("geodesic_splat", r"points must have the axes \(P, 2\), .*; got shape \(30,\)",
+            points=FLAT[:, 0]),
+        refused("geodesic_splat", r"points must have shape \(P, 2\) = \(30, 2\); got \(30, 1\)",
+            points=FLAT[:, :1]),
         refused("geodesic_splat", r"points must be finite; point 0 is", points=FLAT * INF),
         refused("geodesic_splat", r"sigma must have shape \(P,\) = \(30,\); got \(29,\)", sigma=FLAT[1:, 0]),
         refused("geodesic_splat", "sigma must be positive and finite; sigma 0 is 0", sigma=FLAT[:, 0] * 0),
-        refused("geodesic_splat", "image must have dtype Float; got Double", image=torch.ones(4, 3, 19, 26, dtype=DOUBLE)),
-        refused("geodesic_splat", "image must be on the device of points", image=torch.ones(4, 3, 19, 26, device="meta")),
+        refused("geodesic_splat", "image must have dtype Float; got Double", image=torch.ones(4, 3, 19, 26,
+            dtype=DOUBLE)),
+        refused("geodesic_splat", "image must be on the device of points", image=torch.ones(4, 3, 19, 26,
+            device="meta")),
     ],
     tolerance=(1e-4, 2e-7),  # paths are summed in float32
     fixed=("points", "sigma", "image"),
 )  # fmt: skip
 
 
-def neighbors(people=12, neighbors=3, roi=None, size=(19, 26), channels=0, weight=0.5, gain=10.0) -> Arguments:
+def neighbors(
+    people=12, neighbors=3, roi=None, size=(19, 26), channels=0, weight=0.5, gain=10.0
+) -> Arguments:
     arguments = geodesic((people,), roi=roi, size=size, channels=channels, weight=weight, gain=gain)
-    del arguments["sigma"], arguments["offsets"], arguments["stride"], arguments["truncate"], arguments["conserve"]
+    del (
+        arguments["sigma"],
+        arguments["offsets"],
+        arguments["stride"],
+        arguments["truncate"],
+        arguments["conserve"],
+    )
     return {"points": arguments.pop("points"), "neighbors": neighbors} | arguments
 
 
@@ -269,21 +320,26 @@ GEODESIC_NEIGHBORS = Tested(
     "geodesic_neighbors",
     [
         near("opcheck", roi=NOISE[:1], channels=2),
-        *(near(people=people, channels=channels, weight=weight) for people in (0, 1, 2, 12) for channels, weight in ((0, 0.0), (1, 0.6))),
+        *(near(people=people, channels=channels, weight=weight) for people in (0, 1, 2, 12) for channels,
+            weight in ((0, 0.0), (1, 0.6))),
         near(roi=NOISE[:1], weight=0.0),
         near(roi=NOISE[1:2], weight=0.3, neighbors=20),
         near("native", people=60, size=(50, 70), channels=1),
     ],
     [
         refused("geodesic_neighbors", "neighbors must be positive; got 0", neighbors=0),
-        refused("geodesic_neighbors", "neighbors must .*", neighbors=2**62),
-        refused("geodesic_neighbors", r"the image's \(height, width\) must be positive; got \(19, 0\)", width=0),
-        refused("geodesic_neighbors", r"the image's \(height, width\) must .*", height=2**62, width=2**62, roi=None, image=None),
-        refused("geodesic_neighbors", r"roi must have shape \(1, height, width\) = \(1, 19, 26\); got \(2, 19, 26\)", roi=NOISE[:2]),
+        Refusal("geodesic_neighbors", "new_empty", dict(neighbors=2**62)),  # more than memory has
+        refused("geodesic_neighbors", r"the image's \(height, width\) must be positive .*; got \(19, 0\)",
+            width=0),
+        refused("geodesic_neighbors", r"the image's \(height, width\) must .*", height=2**62, width=2**62,
+            roi=None, image=None),
+        refused("geodesic_neighbors",
+            r"roi must have shape \(1, height, width\) = \(1, 19, 26\); got \(2, 19, 26\)", roi=NOISE[:2]),
         refused("geodesic_neighbors", "roi must have dtype Bool; got Float", roi=NOISE[:1].float()),
         refused("geodesic_neighbors", "roi must be on the device of points", roi=NOISE[:1].to("meta")),
         refused("geodesic_neighbors", "points must have dtype Double; got Float", points=torch.ones(12, 2)),
-        refused("geodesic_neighbors", r"points must have shape \(P, 2\) = \(12, 2\); got \(12, 3\)", points=torch.ones(12, 3, dtype=DOUBLE)),
+        refused("geodesic_neighbors", r"points must have shape \(P, 2\) = \(12, 2\); got \(12, 3\)",
+            points=torch.ones(12, 3, dtype=DOUBLE)),
         *(refused("geodesic_neighbors", message, **changed) for message, changed in of_costs),
     ],
     tolerance=(1e-5, 1e-5),

@@ -48,7 +48,9 @@ def backward(grad_pooled="normal", **options) -> Arguments:
     forward = call(**options)
     loss, pooled, argmax, statistics = OPERATORS["embedded_distance"].reference(**forward)
     relu, eps, kernel_h, kernel_w = (forward.pop(name) for name in ("relu", "eps", "kernel_h", "kernel_w"))
-    pooled = normal(*pooled.shape, dtype=pooled.dtype, seed=5) if kernel_h and grad_pooled == "normal" else None
+    pooled = (
+        normal(*pooled.shape, dtype=pooled.dtype, seed=5) if kernel_h and grad_pooled == "normal" else None
+    )
     if grad_pooled == "expanded":
         pooled = torch.tensor(0.5, dtype=loss.dtype).expand(argmax.shape)
     return dict(
@@ -73,47 +75,57 @@ OPTIONS: list[tuple[tuple[str, ...], dict]] = [
     ),
     *(
         ((), dict(channels=(20, 36), size=(5, 12), dtypes=dtypes, layouts=layouts))  # packs of 16 bytes
-        for dtypes in [(d,) * 4 for d in FLOATS] + [(BFLOAT, FLOAT, FLOAT, HALF), (FLOAT, BFLOAT, HALF, BFLOAT), (DOUBLE, FLOAT, FLOAT, HALF)]
+        for dtypes in [(d,) * 4 for d in FLOATS] + [(BFLOAT, FLOAT, FLOAT, HALF), (FLOAT, BFLOAT, HALF,
+            BFLOAT), (DOUBLE, FLOAT, FLOAT, HALF)]
         for layouts in itertools.product(("contiguous", "channels_last"), repeat=2)
     ),
-    *(((), dict(channels=(4, 12), size=(6, 8), layouts=pair)) for pair in itertools.product(OF_FEATURES, OF_FEATURES)),
+    *(((), dict(channels=(4, 12), size=(6, 8), layouts=pair)) for pair in itertools.product(OF_FEATURES,
+        OF_FEATURES)),
     *(
         ((), dict(channels=(8, 12), size=(4, 8), layouts=pair, dtypes=(d,) * 4))
-        for pair in (("unaligned", "contiguous"), ("unaligned_channels_last", "channels_last"), ("contiguous", "unaligned"), ("permuted", "every_second_column"))
+        for pair in (("unaligned", "contiguous"), ("unaligned_channels_last", "channels_last"),
+            ("contiguous", "unaligned"), ("permuted", "every_second_column"))
         for d in (FLOAT, HALF)
     ),
     *(
         ((), dict(channels=(4, 5), size=(height, width), kernel=kernel, batch=1))
         for height, width, kernel in [
-            (1, 1, (1, 1)), (1, 1, (8, 8)), (8, 64, (8, 8)), (9, 65, (8, 8)), (16, 36, (4, 4)), (7, 33, (4, 4)),
-            (5, 67, (2, 2)), (3, 130, (1, 2)), (130, 3, (2, 1)), (7, 11, (3, 5)), (12, 30, (3, 6)), (19, 23, (9, 7)),
+            (1, 1, (1, 1)), (1, 1, (8, 8)), (8, 64, (8, 8)), (9, 65, (8, 8)), (16, 36, (4, 4)), (7, 33, (4,
+                4)),
+            (5, 67, (2, 2)), (3, 130, (1, 2)), (130, 3, (2, 1)), (7, 11, (3, 5)), (12, 30, (3, 6)), (19, 23,
+                (9, 7)),
             (17, 33, (16, 16)), (2, 300, (1, 256)), (300, 2, (256, 1)), (3, 41, (2, 40)), (11, 10, (10, 9)),
         ]
     ),
     *(
         ((), dict(channels=channels, size=(5, 14), kernel=kernel, batch=1))
-        for channels in [(1, 1), (16, 64), (17, 63), (32, 128), (33, 65), (64, 256), (80, 48), (128, 70), (65, 130)]
+        for channels in [(1, 1), (16, 64), (17, 63), (32, 128), (33, 65), (64, 256), (80, 48), (128, 70),
+            (65, 130)]
         for kernel in ((0, 0), (2, 2))
         if channels != (1, 1) or kernel != (0, 0)  # the gradient of a single channel's cosine is 0
     ),
-    *(((), dict(channels=(66, 65), size=(2, 5), layouts=layouts)) for layouts in itertools.product(("contiguous", "channels_last"), repeat=2)),
+    *(((), dict(channels=(66, 65), size=(2, 5),
+        layouts=layouts)) for layouts in itertools.product(("contiguous", "channels_last"), repeat=2)),
     *(((), dict(batch=batch)) for batch in (0, 1, 3)),
     *(
         ((), dict(values=steps, size=(20, 20), kernel=(10, 10), relu=relu, layouts=(layout, layout)))  # ties
         for relu in (False, True)
         for layout in ("contiguous", "channels_last")
     ),
-    *(((), dict(special=special, bias=False, layouts=(layout, layout))) for special in ("zeros", NAN, "transposed weight") for layout in ("contiguous", "channels_last")),
+    *(((), dict(special=special, bias=False, layouts=(layout, layout))) for special in ("zeros", NAN,
+        "transposed weight") for layout in ("contiguous", "channels_last")),
     ((), dict(eps=3.0, relu=False)),
     (("several blocks",), dict(channels=(3, 7), size=(220, 226), kernel=(4, 4), batch=1)),
     (("several blocks",), dict(channels=(80, 70), size=(100, 520), kernel=(0, 0), batch=1)),
-    *((("native",), dict(channels=(16, 48), size=(70, 60), kernel=(4, 4), layouts=(layout, layout))) for layout in ("contiguous", "channels_last")),
+    *((("native",), dict(channels=(16, 48), size=(70, 60), kernel=(4, 4), layouts=(layout,
+        layout))) for layout in ("contiguous", "channels_last")),
 ]  # fmt: skip
 
 SAMPLES = [
     Sample("embedded_distance", name_of(options), partial(call, **options), frozenset(tags))
     for tags, options in OPTIONS
-    if options.get("size") != (100, 520)  # what blocks of several tiles leave unfinished is of the backward pass
+    if options.get("size")
+    != (100, 520)  # what blocks of several tiles leave unfinished is of the backward pass
 ]
 BACKWARD_SAMPLES = [
     *(
@@ -154,10 +166,12 @@ of_both = (
     ("weight must have dtype .*; got Long", dict(weight=W.long())),
     (r"bias must have shape \(Ct,\) = \(9,\); got \(8,\)", dict(bias=B[1:])),
     ("bias must have dtype .*; got Bool", dict(bias=B.bool())),
-    (r"teacher must have shape \(N, Ct, H, W\) = \(2, 9, 6, 7\); got \(2, 9, 5, 7\)", dict(teacher=T[:, :, 1:])),
+    (r"teacher must have shape \(N, Ct, H, W\) = \(2, 9, 6, 7\); got \(2, 9, 5, 7\)", dict(teacher=T[:, :,
+        1:])),
     (r"teacher must have shape .*; got \(2, 8, 6, 7\)", dict(teacher=T[:, 1:])),
     ("teacher must have dtype .*; got Byte", dict(teacher=T.byte())),
-    *((f"{name} must be on the device of student", {name: value.to("meta")}) for name, value in dict(weight=W, bias=B, teacher=T).items()),
+    *((f"{name} must be on the device of student", {name: value.to("meta")}) for name,
+        value in dict(weight=W, bias=B, teacher=T).items()),
     ("eps must .*; got -1", dict(eps=-1.0)),
     ("eps must .*; got nan", dict(eps=NAN)),
     (r"the kernel .* at most 256 cells, or \(0, 0\); got \(17, 16\)", dict(kernel_h=17, kernel_w=16)),
@@ -183,12 +197,17 @@ EMBEDDED_BACKWARD = Tested(
         *(of_backward(message, **changed) for message, changed in of_both),
         of_backward(r"grad_loss must have the axes \(\); got shape \(1,\)", grad_loss=torch.ones(1)),
         of_backward("grad_loss must have dtype Float; got Double", grad_loss=torch.ones((), dtype=DOUBLE)),
-        of_backward(r"grad_pooled must have shape .* = \(2, 9, 3, 4\); got \(2, 9, 3, 3\)", grad_pooled=P[..., 1:]),
+        of_backward(
+            r"grad_pooled must have shape .* = \(2, 9, 3, 4\); got \(2, 9, 3, 3\)", grad_pooled=P[..., 1:]
+        ),
         of_backward("grad_pooled must have dtype Float; got Half", grad_pooled=P.half()),
         of_backward(r"grad_pooled must not be given with a kernel of \(0, 0\)", kernel_h=0, kernel_w=0),
         of_backward(r"argmax must have shape .*; got \(2, 9, 2, 4\)", argmax=P[:, :, 1:].byte()),
         of_backward("argmax must have dtype Byte; got Int", argmax=P.int()),
-        of_backward(r"statistics must have shape .* = \(2, 3, 6, 7\); got \(2, 2, 6, 7\)", statistics=STATISTICS[:, 1:]),
+        of_backward(
+            r"statistics must have shape .* = \(2, 3, 6, 7\); got \(2, 2, 6, 7\)",
+            statistics=STATISTICS[:, 1:],
+        ),
         of_backward("statistics must have dtype Float; got Double", statistics=STATISTICS.double()),
         *(
             of_backward(f"{name} must be on the device of student", **{name: value.to("meta")})

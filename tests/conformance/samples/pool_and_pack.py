@@ -52,7 +52,9 @@ def call(
         feature = (values(batch, c, h, w, dtype=DOUBLE, seed=i) + offset).to(dtypes[i % len(dtypes)])
         if special and feature.numel():
             chosen = torch.rand(feature.shape, generator=torch.Generator().manual_seed(i)) < 0.2
-            feature[chosen] = torch.tensor(special, dtype=feature.dtype)[torch.arange(int(chosen.sum())) % len(special)]
+            feature[chosen] = torch.tensor(special, dtype=feature.dtype)[
+                torch.arange(int(chosen.sum())) % len(special)
+            ]
         maps.append(LAYOUTS[layouts[i % len(layouts)]](feature))
     kernels = [kernel for *_, h, w in features for kernel in (h, w)]
     return dict(features=maps, kernels=kernels, normalize=normalize, with_argmax=with_argmax)
@@ -60,12 +62,15 @@ def call(
 
 def backward(forged=False, **options) -> Arguments:
     forward = call(**options)
-    packed, argmax, inverse_deviation = OPERATORS["pool_and_pack"].reference(**forward | {"with_argmax": True})
+    packed, argmax, inverse_deviation = OPERATORS["pool_and_pack"].reference(
+        **forward | {"with_argmax": True}
+    )
     if forged:  # an offset beyond every window
         argmax = torch.full_like(argmax, 255)
     grad = normal(*packed.shape, dtype=packed.dtype, seed=9)
     return dict(
-        grad=grad, packed=packed, argmax=argmax, inverse_deviation=inverse_deviation, features=forward["features"],
+        grad=grad, packed=packed, argmax=argmax, inverse_deviation=inverse_deviation,
+            features=forward["features"],
         kernels=forward["kernels"],
     )  # fmt: skip
 
@@ -74,7 +79,8 @@ OPTIONS: list[tuple[tuple[str, ...], dict]] = [
     (("opcheck",), {}),
     (("gradcheck", "opcheck"), dict(features=UNLIKE[1:], dtypes=(DOUBLE,), batch=1, normalize=False)),
     (("gradcheck",), dict(features=UNLIKE[1:], dtypes=(DOUBLE,), batch=1)),
-    (("opcheck",), dict(features=UNLIKE, dtypes=(FLOAT, HALF, BFLOAT), layouts=("contiguous", "channels_last"))),
+    (("opcheck",), dict(features=UNLIKE, dtypes=(FLOAT, HALF, BFLOAT), layouts=("contiguous",
+        "channels_last"))),
     *(
         ((), dict(dtypes=(dtype,), layouts=(layout,), normalize=normalize))
         for dtype, layout, normalize in itertools.product(FLOATS, OF_FEATURES, (False, True))
@@ -96,35 +102,45 @@ OPTIONS: list[tuple[tuple[str, ...], dict]] = [
         for dtype in (FLOAT, HALF)
     ),
     *(
-        ((), dict(features=(feature,), values=steps, normalize=normalize, layouts=(layout,), batch=1, dtypes=(dtype,)))
+        ((), dict(features=(feature,), values=steps, normalize=normalize, layouts=(layout,), batch=1,
+            dtypes=(dtype,)))
         for feature in SINGLE.values()
         for layout, normalize, dtype in (("contiguous", False, FLOAT), ("channels_last", True, HALF))
     ),
     *(
-        ((), dict(features=features, special=(NAN, INF, -INF), normalize=False, layouts=(layout,), dtypes=(dtype,)))
+        ((), dict(features=features, special=(NAN, INF, -INF), normalize=False, layouts=(layout,),
+            dtypes=(dtype,)))
         for features in (PYRAMID, PACKS)
         for layout in ("contiguous", "channels_last")
         for dtype in FLOATS
     ),
     ((), dict(special=(NAN,))),
     ((), dict(features=((2, 4, 4, 2, 2),), special=(-INF,) * 3, normalize=False)),
-    ((), dict(features=((1, 32, 33, 1, 1),), offset=1000.0, dtypes=(HALF,))),  # squares of the mean would cancel
+    ((), dict(features=((1, 32, 33, 1, 1),), offset=1000.0, dtypes=(HALF,))),
+         # squares of the mean would cancel
     (("native",), dict(features=((17, 130, 131, 2, 2), (65, 65, 66, 1, 1)), layouts=("contiguous",))),
     (("native",), dict(features=((17, 130, 131, 2, 2), (65, 65, 66, 1, 1)), layouts=("channels_last",))),
 ]  # fmt: skip
 
 SAMPLES = [
-    *(Sample("pool_and_pack", name_of(options), partial(call, **options), frozenset(tags)) for tags, options in OPTIONS),
     *(
-        Sample("pool_and_pack", f"without argmax {name_of(options)}", partial(call, with_argmax=False, **options))
+        Sample("pool_and_pack", name_of(options), partial(call, **options), frozenset(tags))
+        for tags, options in OPTIONS
+    ),
+    *(
+        Sample(
+            "pool_and_pack", f"without argmax {name_of(options)}", partial(call, with_argmax=False, **options)
+        )
         for options in ({}, dict(layouts=("channels_last",), normalize=False))
     ),
 ]
 BACKWARD_SAMPLES = [
-    Sample("pool_and_pack_backward", name_of(options), partial(backward, **options), frozenset(tags) - {"gradcheck"})
+    Sample("pool_and_pack_backward", name_of(options), partial(backward, **options),
+        frozenset(tags) - {"gradcheck"})
     for tags, options in OPTIONS
 ] + [
-    Sample("pool_and_pack_backward", "a forged argmax", partial(backward, forged=True, features=UNLIKE[:2], normalize=False)),
+    Sample("pool_and_pack_backward", "a forged argmax", partial(backward, forged=True, features=UNLIKE[:2],
+        normalize=False)),
     Sample(
         "pool_and_pack_backward", "a forged argmax, channels_last",
         partial(backward, forged=True, features=UNLIKE[:2], normalize=False, layouts=("channels_last",)),
@@ -147,14 +163,20 @@ def instead_of_second(feature: torch.Tensor) -> dict:
 of_both = (
     ("features must hold at least one tensor; got none", dict(features=[], kernels=[])),
     (r"kernels must hold kernel_h and kernel_w of each of the 4 features; got \(2,\)", dict(kernels=[2])),
-    (r"features\[1\] must have the axes \(N, C, H, W\); got shape \(5, 7, 5\)", instead_of_second(MAPS[1][0])),
+    (r"features\[1\] must have the axes \(N, C, H, W\); got shape \(5, 7, 5\)",
+        instead_of_second(MAPS[1][0])),
     (r"features\[1\] must have dtype .*; got Int", instead_of_second(MAPS[1].int())),
-    (r"features\[1\] must have the N of features\[0\], 2; got \(1, 5, 7, 5\)", instead_of_second(MAPS[1][:1])),
-    (r"features\[1\] must have C, H and W of at least 1; got \(2, 0, 7, 5\)", instead_of_second(MAPS[1][:, :0])),
+    (r"features\[1\] must have the N of features\[0\], 2; got \(1, 5, 7, 5\)",
+        instead_of_second(MAPS[1][:1])),
+    (r"features\[1\] must have C, H and W of at least 1; got \(2, 0, 7, 5\)", instead_of_second(MAPS[1][:,
+        :0])),
     (r"features\[1\] must be on the device of features\[0\]", instead_of_second(MAPS[1].to("meta"))),
-    (r"features\[1\] must be pooled to the size of features\[0\], \(4, 3\); got \(7, 3\)", dict(kernels=[4, 4, 1, 2, 1, 1, 1, 1])),
-    (r"features\[1\] must be pooled to the size of features\[0\], \(4, 3\); got \(4, 5\)", dict(kernels=[4, 4, 2, 1, 1, 1, 1, 1])),
-    (r"kernels must be positive and of at most 256 cells each; got \(17, 16,.*", dict(kernels=[17, 16, *KERNELS[2:]])),
+    (r"features\[1\] must be pooled to the size of features\[0\], \(4, 3\); got \(7, 3\)",
+     dict(kernels=[4, 4, 1, 2, 1, 1, 1, 1])),
+    (r"features\[1\] must be pooled to the size of features\[0\], \(4, 3\); got \(4, 5\)",
+     dict(kernels=[4, 4, 2, 1, 1, 1, 1, 1])),
+    (r"kernels must be positive and of at most 256 cells each; got \(17, 16,.*", dict(kernels=[17, 16,
+        *KERNELS[2:]])),
     (r"kernels must be positive .*; got \(1, 257,.*", dict(kernels=[1, 257, *KERNELS[2:]])),
     (r"kernels must be positive .*; got \(4, 0,.*", dict(kernels=[4, 0, *KERNELS[2:]])),
     (r"kernels must be positive .*; got \(-4, -4,.*", dict(kernels=[-4, -4, *KERNELS[2:]])),
@@ -187,7 +209,9 @@ POOL_AND_PACK_BACKWARD = Tested(
         of_backward("packed must have dtype Float; got Half", packed=R.half()),
         of_backward(r"inverse_deviation must have shape .*; got \(2, 12\)", inverse_deviation=R[:, 1:, 0]),
         of_backward(r"inverse_deviation must have shape .*; got \(3,\)", inverse_deviation=R[0, 0, :3]),
-        of_backward("inverse_deviation must have dtype Float; got Double", inverse_deviation=R[..., 0].double()),
+        of_backward(
+            "inverse_deviation must have dtype Float; got Double", inverse_deviation=R[..., 0].double()
+        ),
         *(
             of_backward(rf"{name} must be on the device of features\[0\]", **{name: value.to("meta")})
             for name, value in dict(grad=R, packed=R, argmax=R.byte(), inverse_deviation=R[..., 0]).items()

@@ -1,5 +1,5 @@
-// CUDA as the kernels use it: element types, shared memory, asynchronous copies. A build of the emulation finds a header of
-// this name in csrc/emulation/include first.
+// CUDA as the kernels use it: element types, shared memory, asynchronous copies. A build of the emulation finds a
+// header of this name in csrc/emulation/include first.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -15,8 +15,9 @@
 
 namespace skt::gpu {
 
-// cp.async: Bytes (4, 8 or 16, both addresses multiples of it) on their way from global to shared memory without passing
-// through registers; zeros where not `valid`, and then `from` is not read. On sm_75, which has no such copies, at once.
+// cp.async: Bytes (4, 8 or 16, both addresses multiples of it) on their way from global to shared memory without
+// passing through registers; zeros where not `valid`, and then `from` is not read. On sm_75, which has no such copies,
+// at once.
 template <int Bytes>
 __device__ inline void copy_async(void* to, const void* from, bool valid = true) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
@@ -26,10 +27,11 @@ __device__ inline void copy_async(void* to, const void* from, bool valid = true)
   if constexpr (Bytes == 16) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(from), "r"(read) : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(target), "l"(from), "n"(Bytes), "r"(read) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(target), "l"(from), "n"(Bytes), "r"(read)
+                 : "memory");
   }
 #else
-  using Word = std::conditional_t<Bytes == 16, uint4, std::conditional_t<Bytes == 8, uint2, unsigned>>;
+  using Word = std::conditional_t<Bytes == 16, uint4, std::conditional_t<Bytes == 8, uint2, unsigned> >;
   *static_cast<Word*>(to) = valid ? *static_cast<const Word*>(from) : Word{};
 #endif
 }

@@ -1,5 +1,5 @@
-// Launches of CUDA kernels through the CUDA runtime alone, without libtorch_cuda. A build of the emulation finds a header of
-// this name in csrc/emulation/include first, and runs the same operators on CPU tensors.
+// Launches of CUDA kernels through the CUDA runtime alone, without libtorch_cuda. A build of the emulation finds a
+// header of this name in csrc/emulation/include first, and runs the same operators on CPU tensors.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -27,8 +27,9 @@ inline void check_cuda(const char* op, cudaError_t error) {
   if (error != cudaSuccess) fail("skt_ext::", op, ": CUDA: ", cudaGetErrorString(error));
 }
 
-// torch's current stream of a device. Stream::nativeHandle of the stable ABI came with torch 2.13; this function is older,
-// but it is in libtorch_cuda, which a library for machines without CUDA cannot link. So it is looked up in the process.
+// torch's current stream of a device. Stream::nativeHandle of the stable ABI came with torch 2.13; this function is
+// older, but it is in libtorch_cuda, which a library for machines without CUDA cannot link. So it is looked up in the
+// process.
 inline cudaStream_t current_stream(int32_t device) {
   using Function = int32_t (*)(int32_t, void**);
   static const Function function = [] {
@@ -36,7 +37,8 @@ inline cudaStream_t current_stream(int32_t device) {
     // By the name of the library: what torch has loaded is not visible to dlsym(RTLD_DEFAULT).
     void* torch_cuda = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
     void* found = torch_cuda == nullptr ? nullptr : dlsym(torch_cuda, kName);
-    if (found == nullptr) fail("skt_ext: this torch has no ", kName, ", which CUDA kernels need: is it built with CUDA?");
+    if (found == nullptr)
+      fail("skt_ext: this torch has no ", kName, ", which CUDA kernels need: is it built with CUDA?");
     return reinterpret_cast<Function>(found);
   }();
   void* stream = nullptr;
@@ -70,8 +72,8 @@ class CudaDevice {
 };
 
 template <class... Parameters, class... Values>
-void launch(
-    const char* op, const CudaDevice& device, const Launch& shape, void (*kernel)(Parameters...), Values... values) {
+void launch(const char* op, const CudaDevice& device, const Launch& shape, void (*kernel)(Parameters...),
+            Values... values) {
   if (shape.blocks > std::numeric_limits<int32_t>::max()) {
     fail("skt_ext::", op, ": needs ", shape.blocks, " thread blocks, more than a launch may have (2^31 - 1)");
   }

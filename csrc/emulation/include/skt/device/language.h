@@ -7,10 +7,10 @@
 #define SKT_DYNAMIC_SHARED(Type, name) Type* name = reinterpret_cast<Type*>(::skt::emulation::block.dynamic_shared)
 
 // A reference to an array: UBSan sees an index out of bounds.
-#define SKT_STATIC_SHARED(Type, name, Count)              \
-  static const char skt_key_of_##name = 0;                \
-  Type(&name)[Count] = *reinterpret_cast<Type(*)[Count]>( \
-      ::skt::emulation::static_shared(&skt_key_of_##name, sizeof(Type) * (Count)))
+#define SKT_STATIC_SHARED(Type, name, Count) \
+  static const char skt_key_of_##name = 0;   \
+  Type(&name)[Count] =                       \
+      *reinterpret_cast<Type(*)[Count]>(::skt::emulation::static_shared(&skt_key_of_##name, sizeof(Type) * (Count)))
 
 namespace skt::gpu {
 

@@ -28,13 +28,12 @@ struct CudaDevice {
 
 // As a GPU, it refuses what no launch may have; the shared memory that a kernel gets without asking for more is 48 KiB.
 template <class... Parameters, class... Values>
-void launch(
-    const char* op, const CudaDevice&, const Launch& shape, void (*kernel)(Parameters...), Values... values) {
+void launch(const char* op, const CudaDevice&, const Launch& shape, void (*kernel)(Parameters...), Values... values) {
   const unsigned threads = shape.threads.x * shape.threads.y * shape.threads.z;
   if (shape.blocks < 1 || shape.blocks > std::numeric_limits<int32_t>::max() || shape.parts < 1 ||
       shape.parts > 65535 || threads < 1 || threads > 1024 || shape.shared > size_t{48} << 10) {
-    fail("skt_ext::", op, ": a GPU would refuse this launch: ", shape.blocks, " x ", shape.parts, " blocks of ", threads,
-         " threads with ", shape.shared, " bytes of shared memory");
+    fail("skt_ext::", op, ": a GPU would refuse this launch: ", shape.blocks, " x ", shape.parts, " blocks of ",
+         threads, " threads with ", shape.shared, " bytes of shared memory");
   }
   const dim3 grid(static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.parts));
   emulation::launch(grid, shape.threads, shape.shared, kernel, values...);

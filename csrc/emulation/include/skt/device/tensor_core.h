@@ -35,10 +35,10 @@ namespace skt::gpu {
 
 // D = A B + C, depth 16, elements of 16 bits, sums in float32.
 template <class Element>
-inline void mma_m16n8k16(
-    float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
-    emulation::Site site = emulation::Site::here()) {
-  const emulation::LaneValues rows = emulation::exchange_fragments(emulation::FragmentA{{a[0], a[1], a[2], a[3]}}, site);
+inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
+                         emulation::Site site = emulation::Site::here()) {
+  const emulation::LaneValues rows =
+      emulation::exchange_fragments(emulation::FragmentA{{a[0], a[1], a[2], a[3]}}, site);
   const emulation::LaneValues columns = emulation::exchange_fragments(emulation::FragmentB{{b[0], b[1]}}, site);
   const auto element = [](uint32_t pair, int k) { return emulation::low_half(k % 2 ? pair >> 16 : pair, Element()); };
   for (int e = 0; e < 4; ++e) {
@@ -55,10 +55,10 @@ inline void mma_m16n8k16(
 }
 
 // D = A B + C, depth 8. The unit reads the upper 19 bits of each float32.
-inline void mma_m16n8k8_tf32(
-    float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
-    emulation::Site site = emulation::Site::here()) {
-  const emulation::LaneValues rows = emulation::exchange_fragments(emulation::FragmentA{{a[0], a[1], a[2], a[3]}}, site);
+inline void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
+                             emulation::Site site = emulation::Site::here()) {
+  const emulation::LaneValues rows =
+      emulation::exchange_fragments(emulation::FragmentA{{a[0], a[1], a[2], a[3]}}, site);
   const emulation::LaneValues columns = emulation::exchange_fragments(emulation::FragmentB{{b[0], b[1]}}, site);
   const auto element = [](uint32_t bits) { return __uint_as_float(bits & 0xffffe000u); };
   for (int e = 0; e < 4; ++e) {
