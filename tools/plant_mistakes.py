@@ -4,8 +4,8 @@
     python tools/plant_mistakes.py --only "ReLU"      # those whose name holds a text
     python tools/plant_mistakes.py --output FILE.csv
 
-A mistake that nobody finds is a hole in the suite: the exit status is 1. Each is tried alone. The library is rebuilt for
-mistakes in C++ for the CPU; the emulated builds of CUDA kernels rebuild themselves.
+A mistake that nobody finds is a hole in the suite: the exit status is 1. Each is tried alone. The library is rebuilt
+for mistakes in C++ for the CPU; the emulated builds of CUDA kernels rebuild themselves.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ MISTAKES = [
     ),
     Mistake(
         "the last window takes a row too many", "gpu kernel", "pool_and_pack", f"{GPU}/max_pool.h",
-        "rows = min(feature.kernel_h, feature.height - top);", "rows = min(feature.kernel_h, feature.height - top + 1);",
+        "rows = min(feature.kernel_h, feature.height - top);",
+        "rows = min(feature.kernel_h, feature.height - top + 1);",
     ),
     Mistake(
         "kernel_h and kernel_w are exchanged", "gpu host", "pool_and_pack", f"{CUDA}/pool_and_pack.cu",
@@ -121,7 +122,8 @@ MISTAKES = [
         "    __syncthreads();  // stage s has landed for every thread, and every thread is done with stage s - 1\n", "",
     ),
     Mistake(
-        "a float16 backward product rounds as bfloat16", "gpu host", "dense_fsp_distance", f"{CUDA}/dense_fsp_distance.cu",
+        "a float16 backward product rounds as bfloat16", "gpu host", "dense_fsp_distance",
+        f"{CUDA}/dense_fsp_distance.cu",
         'if (precision == "bfloat16") return', 'if (precision != "tf32") return',
     ),
     Mistake(
@@ -133,7 +135,8 @@ MISTAKES = [
         f"{GPU}/embedding_backward.h", "return problem.relu && h <= A(0);", "return problem.relu && h < A(-1);",
     ),
     Mistake(
-        "the bias has no gradient beyond the first part", "gpu kernel", "embedded_distance", f"{GPU}/embedding_backward.h",
+        "the bias has no gradient beyond the first part", "gpu kernel", "embedded_distance",
+        f"{GPU}/embedding_backward.h",
         "weight_column == 0 && part == 0;", "weight_column == 0 && part == 0 && blockIdx.x == 0;",
     ),
     # host code for the GPU
@@ -185,7 +188,8 @@ MISTAKES = [
         'check.shape("teacher", teacher, shape_of(student), "(N, C, H, W) of student");', "",
     ),
     Mistake(
-        "statistics of another dtype are accepted", "check", "embedded_distance", f"{CHECKS}/embedded_distance_checks.h",
+        "statistics of another dtype are accepted", "check", "embedded_distance",
+        f"{CHECKS}/embedded_distance_checks.h",
         'check.dtype("statistics", statistics, {accumulator});', "",
     ),
     Mistake(

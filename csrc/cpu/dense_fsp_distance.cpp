@@ -72,7 +72,8 @@ Tensor products(const Tensor& features, const Block& block) {  // (N, C, P) -> (
 }
 
 std::tuple<Tensor, Tensor> dense_fsp_distance(const Tensor& student, const Tensor& teacher,
-                                              std::vector<int64_t> channels, bool adjacent, std::string precision) {
+                                              const std::vector<int64_t>& channels, bool adjacent,
+                                              const std::string& precision) {
   check_dense_fsp_distance(student, teacher, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   Tensor distance = torch::stable::new_empty(student, {batch});
@@ -101,7 +102,7 @@ std::tuple<Tensor, Tensor> dense_fsp_distance(const Tensor& student, const Tenso
 }
 
 Tensor dense_fsp_distance_backward(const Tensor& grad, const Tensor& student, const Tensor& difference,
-                                   std::vector<int64_t> channels, bool, std::string precision) {
+                                   const std::vector<int64_t>& channels, bool, const std::string& precision) {
   check_dense_fsp_distance_backward(grad, student, difference, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1), positions = student.size(2);
   // The weight of an image goes into the (C, C) matrix, which is smaller than the (C, P) gradient.

@@ -87,9 +87,9 @@ class Inputs {
 };
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(const Tensor& student, const Tensor& weight,
-                                                             std::optional<Tensor> bias, std::optional<Tensor> teacher,
-                                                             bool relu, double eps, int64_t kernel_h,
-                                                             int64_t kernel_w) {
+                                                             const std::optional<Tensor>& bias,
+                                                             const std::optional<Tensor>& teacher, bool relu,
+                                                             double eps, int64_t kernel_h, int64_t kernel_w) {
   const EmbeddedSizes sizes = check_embedded_distance(student, weight, bias, teacher, eps, kernel_h, kernel_w);
   const ScalarType accumulator = embedded_accumulator(student, weight, bias, teacher);
   std::vector<int64_t> of_pooled{0}, of_statistics{0};
@@ -116,12 +116,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(const Tensor& stude
   return {loss, pooled, argmax, statistics};
 }
 
-std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(const Tensor& grad_loss,
-                                                              std::optional<Tensor> grad_pooled, const Tensor& student,
-                                                              const Tensor& weight, std::optional<Tensor> bias,
-                                                              std::optional<Tensor> teacher, const Tensor& argmax,
-                                                              const Tensor& statistics, bool relu, double eps,
-                                                              int64_t kernel_h, int64_t kernel_w) {
+std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(
+    const Tensor& grad_loss, const std::optional<Tensor>& grad_pooled, const Tensor& student, const Tensor& weight,
+    const std::optional<Tensor>& bias, const std::optional<Tensor>& teacher, const Tensor& argmax,
+    const Tensor& statistics, bool relu, double eps, int64_t kernel_h, int64_t kernel_w) {
   const EmbeddedSizes sizes = check_embedded_distance_backward(grad_loss, grad_pooled, student, weight, bias, teacher,
                                                                argmax, statistics, eps, kernel_h, kernel_w);
   Tensor grad_student =

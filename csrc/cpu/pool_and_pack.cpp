@@ -23,8 +23,9 @@ max_pool::Problem problem_of(const Tensor& feature, const std::vector<int64_t>& 
           feature.size(3), kernels[2 * index], kernels[2 * index + 1]};
 }
 
-std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(std::vector<Tensor> features, std::vector<int64_t> kernels,
-                                                          bool normalize, bool with_argmax) {
+std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(const std::vector<Tensor>& features,
+                                                          const std::vector<int64_t>& kernels, bool normalize,
+                                                          bool with_argmax) {
   const PackedSizes sizes = check_pool_and_pack(features, kernels);
   const int64_t positions = sizes.height * sizes.width;
   const ScalarType accumulator = accumulator_of(features);
@@ -66,8 +67,8 @@ std::tuple<Tensor, Tensor, Tensor> pool_and_pack_features(std::vector<Tensor> fe
 }
 
 std::vector<Tensor> pool_and_pack_backward(const Tensor& grad, const Tensor& packed, const Tensor& argmax,
-                                           const Tensor& inverse_deviation, std::vector<Tensor> features,
-                                           std::vector<int64_t> kernels) {
+                                           const Tensor& inverse_deviation, const std::vector<Tensor>& features,
+                                           const std::vector<int64_t>& kernels) {
   const PackedSizes sizes = check_pool_and_pack_backward(grad, packed, argmax, inverse_deviation, features, kernels);
   const Tensor dense_grad = torch::stable::contiguous(grad), dense_packed = torch::stable::contiguous(packed);
   const Tensor winners = torch::stable::contiguous(argmax), inverse = torch::stable::contiguous(inverse_deviation);

@@ -74,7 +74,8 @@ void forward(const char* op, const CudaDevice& device, const Tensor& student, co
 }
 
 std::tuple<Tensor, Tensor> dense_fsp_distance(const Tensor& student, const Tensor& teacher,
-                                              std::vector<int64_t> channels, bool adjacent, std::string precision) {
+                                              const std::vector<int64_t>& channels, bool adjacent,
+                                              const std::string& precision) {
   constexpr const char* op = "dense_fsp_distance";
   check_dense_fsp_distance(student, teacher, channels, precision);
   const int64_t batch = student.size(0), total = student.size(1);
@@ -113,7 +114,7 @@ void backward(const char* op, const CudaDevice& device, const Tensor& grad, cons
 }
 
 Tensor dense_fsp_distance_backward(const Tensor& grad, const Tensor& student, const Tensor& difference,
-                                   std::vector<int64_t> channels, bool adjacent, std::string precision) {
+                                   const std::vector<int64_t>& channels, bool adjacent, const std::string& precision) {
   constexpr const char* op = "dense_fsp_distance_backward";
   check_dense_fsp_distance_backward(grad, student, difference, channels, precision);
   Tensor out = torch::stable::new_empty(student, {student.size(0), student.size(1), student.size(2)});

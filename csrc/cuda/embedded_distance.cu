@@ -131,9 +131,9 @@ void backward(const Tensor& student, Problem problem, double eps, const Tensor& 
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(const Tensor& student, const Tensor& weight,
-                                                             std::optional<Tensor> bias, std::optional<Tensor> teacher,
-                                                             bool relu, double eps, int64_t kernel_h,
-                                                             int64_t kernel_w) {
+                                                             const std::optional<Tensor>& bias,
+                                                             const std::optional<Tensor>& teacher, bool relu,
+                                                             double eps, int64_t kernel_h, int64_t kernel_w) {
   const EmbeddedSizes sizes = check_embedded_distance(student, weight, bias, teacher, eps, kernel_h, kernel_w);
   const ScalarType accumulator = embedded_accumulator(student, weight, bias, teacher);
   const auto empty = [&](const std::vector<int64_t>& shape, ScalarType dtype) {
@@ -161,10 +161,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedded_distance(const Tensor& stude
 
 std::tuple<Tensor, Tensor, Tensor> embedded_distance_backward(const Tensor& grad_loss,
                                                               std::optional<Tensor> grad_pooled, const Tensor& student,
-                                                              const Tensor& weight, std::optional<Tensor> bias,
-                                                              std::optional<Tensor> teacher, const Tensor& argmax,
-                                                              const Tensor& statistics, bool relu, double eps,
-                                                              int64_t kernel_h, int64_t kernel_w) {
+                                                              const Tensor& weight, const std::optional<Tensor>& bias,
+                                                              const std::optional<Tensor>& teacher,
+                                                              const Tensor& argmax, const Tensor& statistics, bool relu,
+                                                              double eps, int64_t kernel_h, int64_t kernel_w) {
   const EmbeddedSizes sizes = check_embedded_distance_backward(grad_loss, grad_pooled, student, weight, bias, teacher,
                                                                argmax, statistics, eps, kernel_h, kernel_w);
   const ScalarType accumulator = embedded_accumulator(student, weight, bias, teacher);

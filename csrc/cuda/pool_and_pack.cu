@@ -80,8 +80,9 @@ void visit_count(int64_t positions, Visit visit) {
     visit(std::integral_constant<int, 1>{});
 }
 
-std::tuple<Tensor, Tensor, Tensor> pool_and_pack(std::vector<Tensor> features, std::vector<int64_t> sizes_of_windows,
-                                                 bool normalize, bool with_argmax) {
+std::tuple<Tensor, Tensor, Tensor> pool_and_pack(const std::vector<Tensor>& features,
+                                                 const std::vector<int64_t>& sizes_of_windows, bool normalize,
+                                                 bool with_argmax) {
   constexpr const char* op = "pool_and_pack";
   const PackedSizes sizes = check_pool_and_pack(features, sizes_of_windows);
   const std::vector<int64_t> shape{sizes.batch, sizes.channels, sizes.height * sizes.width};
@@ -111,8 +112,8 @@ std::tuple<Tensor, Tensor, Tensor> pool_and_pack(std::vector<Tensor> features, s
 }
 
 std::vector<Tensor> pool_and_pack_backward(const Tensor& grad, const Tensor& packed, const Tensor& argmax,
-                                           const Tensor& inverse_deviation, std::vector<Tensor> features,
-                                           std::vector<int64_t> sizes_of_windows) {
+                                           const Tensor& inverse_deviation, const std::vector<Tensor>& features,
+                                           const std::vector<int64_t>& sizes_of_windows) {
   constexpr const char* op = "pool_and_pack_backward";
   const PackedSizes sizes =
       check_pool_and_pack_backward(grad, packed, argmax, inverse_deviation, features, sizes_of_windows);

@@ -1,7 +1,5 @@
 """Where to compute, and in which precision: float32, or bfloat16 where the device computes it natively."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 
 import torch

@@ -11,3 +11,8 @@ class UsageError(SktError, ValueError):
     """The request itself is wrong: an argument, an option, a recipe. Exit code 2."""
 
     exit_code = 2
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message without line breaks, at most 200 characters; its type where it has none."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

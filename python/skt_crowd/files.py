@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from skt_crowd.errors import SktError, UsageError
+from skt_crowd.errors import SktError, UsageError, one_line
 
 
-def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Replace ``path`` by what ``write`` writes; a crash or a full disk leaves the old file whole.
 
     The bytes go to a temporary file in the same folder, reach the disk (``fsync``), and only then take the
@@ -34,7 +34,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        cause = error.strerror or " ".join(str(error).split())
+        cause = error.strerror or one_line(error)
         raise SktError(f"{path}: cannot be written: {cause}") from error
     finally:
         _remove(temporary)
@@ -47,11 +47,7 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     Raises:
         SktError: the file cannot be written; names the file and the cause.
     """
-
-    def write(stream: BinaryIO) -> None:
-        stream.write(content)
-
-    atomic_write(path, write)
+    atomic_write(path, lambda stream: stream.write(content))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,5 @@
 """What a figure was measured on: processor, memory, threads, versions."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

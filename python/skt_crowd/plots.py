@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -224,7 +224,4 @@ def _lighten(axis: "Axes") -> None:
 
 
 def _save(path: Path, figure: "Figure") -> None:
-    def write(stream: BinaryIO) -> None:
-        figure.savefig(stream, format="png")
-
-    atomic_write(path, write)
+    atomic_write(path, lambda stream: figure.savefig(stream, format="png"))

@@ -1,7 +1,5 @@
 """The base class of every section of a recipe, and its errors, one line each."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any, TypeVar

@@ -1,8 +1,8 @@
 // Dense FSP distance on the GPU: D = (T T' - S S') / P between channels of different features, and its squared norm.
 //
 //   products      tiles of the upper block triangle x parts of the depth 2P: T T' - S S' in one accumulation -> partial
-//   finish        adds the parts up in order, writes D and its mirror image     -> sum of squares of each 32 x 32 square
-//   sum_partials  adds those sums up in order (reduce.h)                        -> one number per image
+//   finish        adds the parts up in order, writes D and its mirror image    -> sum of squares of each 32 x 32 square
+//   sum_partials  adds those sums up in order (reduce.h)                       -> one number per image
 //   gradient      -(2 / P) grad D S, skipping the products with the zero blocks of D
 //
 // Tiles form a grid over all (C, C) pairs of channels, whatever the borders of the features; tiles without a wanted

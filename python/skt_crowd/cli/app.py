@@ -1,7 +1,5 @@
 """The commands of ``skt`` and how their errors end: one line on stderr and an exit code."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

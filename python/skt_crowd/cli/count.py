@@ -1,7 +1,5 @@
 """``skt count``: people in photographs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,13 +75,7 @@ def count(
     network = load_model(file).to(where)
     results = [
         count_image(
-            network,
-            path,
-            device=where,
-            precision=precision,
-            protocol=by,
-            memory_budget=budget,
-            region=region,
+            network, path, device=where, precision=precision, protocol=by, memory_budget=budget, region=region
         )
         for path in images
     ]

@@ -1,7 +1,5 @@
 """Options that say how images are counted, shared by ``skt count`` and ``skt evaluate``."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Annotated

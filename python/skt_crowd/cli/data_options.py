@@ -1,7 +1,5 @@
 """Options that name a data set, shared by the commands that read one without a recipe."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -21,10 +19,7 @@ KindOption = Annotated[
         "beijing_brt or synthetic.",
     ),
 ]
-SplitOption = Annotated[
-    str,
-    images("--split", help="train, test, or the name of a folder below your own."),
-]
+SplitOption = Annotated[str, images("--split", help="train, test, or the name of a folder below your own.")]
 KindSettingsOption = Annotated[
     list[str] | None,
     images(

@@ -1,7 +1,5 @@
 """``skt demo``: the whole method on synthetic crowds, without any data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

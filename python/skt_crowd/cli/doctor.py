@@ -1,7 +1,5 @@
 """``skt doctor``: what this machine has, what is used of it, and what would make it faster."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import platform

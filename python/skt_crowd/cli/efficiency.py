@@ -85,11 +85,7 @@ def _costs(
         timing = measure_latency(
             model.to(device), height, width, device=device, precision=precision, rounds=rounds
         )
-        costs["seconds"] = {
-            "median": timing.median,
-            "q10": timing.quantile(0.1),
-            "q90": timing.quantile(0.9),
-        }
+        costs["seconds"] = {"median": timing.median, "q10": timing.quantile(0.1), "q90": timing.quantile(0.9)}
     return costs
 
 

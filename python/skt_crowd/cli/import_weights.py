@@ -1,7 +1,5 @@
 """``skt import``: weights that others published, as a file of this project."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

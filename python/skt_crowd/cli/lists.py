@@ -1,7 +1,5 @@
 """``skt recipes`` and ``skt protocols``: the choices there are."""
 
-from __future__ import annotations
-
 
 def protocols() -> None:
     """List the protocols that images can be counted by.

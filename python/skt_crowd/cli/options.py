@@ -1,7 +1,5 @@
 """Options that several commands share, with their help texts."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from pathlib import Path

@@ -15,7 +15,6 @@ from skt_crowd.errors import UsageError
 if TYPE_CHECKING:
     from skt_crowd.data import SigmaRule
     from skt_crowd.data.prepare.maps import Layout
-    from skt_crowd.data.targets import Boundary
 
 sigmas = partial(optional, rich_help_panel="Sigma of a person's Gaussian")
 NEAREST_AT_MOST = 30.0  # pixels; the usual cap for UCF-QNRF
@@ -95,10 +94,13 @@ def prepare(
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from skt_crowd.data import open_dataset
-    from skt_crowd.data.prepare import prepare_density_maps
+    from skt_crowd.data.prepare import MapSettings, prepare_density_maps
     from skt_crowd.machine import available_cores
+    from skt_crowd.settings import validate
 
     rule = _sigma_rule(widths, sigma, beta=beta, neighbors=neighbors, metres=metres, maximum=maximum)
+    making = {"sigma": rule, "boundary": boundary, "geodesic_weight": geodesic_weight}
+    maps = validate(MapSettings, making, "maps")
     settings = parse_data_options(options)
     dataset = open_dataset(kind, data, split=split, **settings)
     console = Console()
@@ -108,10 +110,8 @@ def prepare(
         written = prepare_density_maps(
             dataset,
             output,
-            sigma=rule,
-            boundary=cast("Boundary", boundary),  # checked there, as the layout is
-            geodesic_weight=geodesic_weight,
-            layout=cast("Layout", layout),
+            maps,
+            layout=cast("Layout", layout),  # checked there
             workers=available_cores() if workers is None else workers,
             contact_sheet=contact_sheet,
             overwrite=overwrite,

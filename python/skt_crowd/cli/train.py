@@ -1,7 +1,5 @@
 """``skt train``, ``skt distill`` and ``skt report``: a run from its recipe, and its report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from skt_crowd.errors import SktError
+from skt_crowd.errors import SktError, one_line
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -77,7 +77,7 @@ def read_image(path: Path | str, *, max_pixels: int = 100_000_000) -> np.ndarray
     except UnidentifiedImageError:
         raise SktError(f"{path}: not an image in a known format ({', '.join(_FORMATS)})") from None
     except Exception as error:  # decoders of damaged files raise nearly anything
-        raise SktError(f"{path}: cannot read the image: {_one_line(error)}") from error
+        raise SktError(f"{path}: cannot read the image: {one_line(error)}") from error
 
 
 def read_region(path: Path | str) -> np.ndarray:
@@ -144,7 +144,3 @@ def _upright(image: Image.Image, pixels: np.ndarray) -> np.ndarray:
         orientation = 1
     transpose = _UPRIGHT.get(orientation)
     return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -1,7 +1,5 @@
 """A forward pass that calls every operator and computes nothing, however large the image."""
 
-from __future__ import annotations
-
 import copy
 from contextlib import AbstractContextManager, nullcontext
 

@@ -1,7 +1,5 @@
 """How much memory a call takes: of the tensors it makes, and of the whole process."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import gc

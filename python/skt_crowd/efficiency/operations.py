@@ -1,7 +1,5 @@
 """Parameters and operations of a network for one image, counted without computing anything."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Time functions in turns in one process, so that a busy moment of the machine affects all of them."""
 
-from __future__ import annotations
-
 import gc
 import statistics
 import time
@@ -9,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from skt_crowd.device import autocast_for
 from skt_crowd.efficiency.memory import peak_memory_mib
 
 _FLUSH_BYTES = 256 * 2**20  # more than the second-level cache of any GPU
@@ -42,9 +41,16 @@ class Stages:
 
 
 def time_alternately(
-    candidates: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warmup: int = 1,
+    device: torch.device | str = "cpu",
 ) -> dict[str, Timing]:
-    """Call each candidate in turn, ``rounds`` times after ``warmup`` unrecorded turns, on the CPU."""
+    """Call each candidate in turn, ``rounds`` times after ``warmup`` unrecorded turns.
+
+    On a CUDA device each of them must end with a synchronisation.
+    """
     for _ in range(warmup):
         for call in candidates.values():
             call()
@@ -55,7 +61,45 @@ def time_alternately(
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)
-    return {name: Timing(tuple(seconds[name]), peak_memory_mib(call)) for name, call in candidates.items()}
+    return {
+        name: Timing(tuple(seconds[name]), peak_memory_mib(call, device)) for name, call in candidates.items()
+    }
+
+
+def measure_latency(
+    model: nn.Module,
+    height: int,
+    width: int,
+    *,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+    channels_last: bool = False,
+    rounds: int = 5,
+    warmup: int = 2,
+) -> Timing:
+    """Seconds of one image through ``model``, batch 1, no gradients, and the memory it adds at its peak.
+
+    Args:
+        model: a crowd counting model on ``device``, in evaluation mode.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        device: where it computes; on CUDA every round ends with a synchronisation.
+        precision: "float32", "bfloat16" or "auto".
+        channels_last: memory format of image and weights, as ``skt count`` uses it.
+        rounds: recorded passes.
+        warmup: unrecorded passes before them.
+    """
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    image = torch.randn(1, 3, height, width, device=device).to(memory_format=memory_format)
+    model = model.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
+
+    def forward() -> None:
+        with torch.inference_mode(), autocast_for(precision, device):
+            density = model(image)
+        if density.is_cuda:
+            torch.cuda.synchronize(density.device)
+
+    return time_alternately({"": forward}, rounds=rounds, warmup=warmup, device=device)[""]
 
 
 def time_stages_alternately(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skt_crowd.errors import UsageError
+from skt_crowd.evaluation.metrics import differences
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -48,14 +49,9 @@ def bootstrap_intervals(
         >>> bootstrap_intervals([10.0, 30.0], [10, 20])["mae"]
         Interval(low=0.0, high=10.0)
     """
-    counted, annotated = (np.asarray(values, dtype=np.float64) for values in (predicted, actual))
-    if counted.shape != annotated.shape or counted.ndim != 1 or counted.size == 0:
-        raise UsageError(
-            f"counts: expected two lists of the same length, at least 1, got {counted.shape} and {annotated.shape}"
-        )
     if not 0 < level < 1 or resamples < 1:
         raise UsageError(f"level and resamples: expected (0, 1) and at least 1, got {level} and {resamples}")
-    error = np.abs(counted - annotated)
+    error, annotated = np.abs(differences(predicted, actual)), np.asarray(actual, dtype=np.float64)
     populated = annotated > 0
     share = np.divide(error, annotated, out=np.zeros_like(error), where=populated)
     statistics: dict[str, Callable[[NDArray[np.int64]], NDArray[np.float64]]] = {

@@ -18,7 +18,7 @@ def mean_absolute_error(predicted: ArrayLike, actual: ArrayLike) -> float:
         >>> mean_absolute_error([10.0, 20.0], [13, 19])
         2.0
     """
-    return float(np.abs(_differences(predicted, actual)).mean())
+    return float(np.abs(differences(predicted, actual)).mean())
 
 
 def root_mean_squared_error(predicted: ArrayLike, actual: ArrayLike) -> float:
@@ -31,7 +31,7 @@ def root_mean_squared_error(predicted: ArrayLike, actual: ArrayLike) -> float:
         >>> root_mean_squared_error([10.0, 20.0], [13, 19])
         2.23606797749979
     """
-    return math.sqrt(float(np.square(_differences(predicted, actual)).mean()))
+    return math.sqrt(float(np.square(differences(predicted, actual)).mean()))
 
 
 def normalized_absolute_error(predicted: ArrayLike, actual: ArrayLike) -> float:
@@ -44,14 +44,19 @@ def normalized_absolute_error(predicted: ArrayLike, actual: ArrayLike) -> float:
         >>> normalized_absolute_error([11.0, 3.0], [10, 0])
         0.1
     """
-    differences, people = np.abs(_differences(predicted, actual)), np.asarray(actual, dtype=np.float64)
+    errors, people = np.abs(differences(predicted, actual)), np.asarray(actual, dtype=np.float64)
     populated = people > 0
     if not populated.any():
         return math.nan
-    return float((differences[populated] / people[populated]).mean())
+    return float((errors[populated] / people[populated]).mean())
 
 
-def _differences(predicted: ArrayLike, actual: ArrayLike) -> NDArray[np.float64]:
+def differences(predicted: ArrayLike, actual: ArrayLike) -> NDArray[np.float64]:
+    """Predicted minus actual of each image: (images,).
+
+    Raises:
+        UsageError: no images, or lists of different lengths.
+    """
     counted = np.asarray(predicted, dtype=np.float64)  # (images,)
     annotated = np.asarray(actual, dtype=np.float64)  # (images,)
     if counted.shape != annotated.shape or counted.ndim != 1:

@@ -1,7 +1,6 @@
 """An image to show: the photograph, the crowd as heat, and the count underneath."""
 
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -114,11 +113,7 @@ def save_overlay(path: Path, image: np.ndarray, result: CountResult) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"{path}: expected a name ending in {', '.join(FORMATS)}")
     overlay = draw_overlay(image, result)
-
-    def write(stream: BinaryIO) -> None:
-        overlay.save(stream, FORMATS[path.suffix.lower()], quality=92)
-
-    atomic_write(path, write)
+    atomic_write(path, lambda stream: overlay.save(stream, FORMATS[path.suffix.lower()], quality=92))
 
 
 def _bar(width: int, result: CountResult, scale: float) -> Image.Image:

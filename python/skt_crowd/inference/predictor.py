@@ -176,11 +176,6 @@ def predict(
     return Predictor(model, device=device, precision=precision).whole(image).parts[0].density
 
 
-def count_people(density: np.ndarray) -> float:
-    """The sum of a density map, added up in float64: people."""
-    return float(density.sum(dtype=np.float64))
-
-
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside the block; afterwards every module is in the mode it had, frozen ones too."""

@@ -1,7 +1,5 @@
 """The Bayesian loss: how many people a density map gives to each annotated point."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What a student minimises that learns from the annotation and from a teacher (eq. 8 of the paper)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Losses that compare patterns of a density map with those of the target: DSSINet's and SANet's."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What a model minimises that learns from the annotation alone: a teacher, or a student without transfer."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch.nn.functional as F

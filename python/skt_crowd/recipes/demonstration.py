@@ -5,8 +5,6 @@ of the paper alone, and with everything. All students of a seed start from the s
 crops in the same order.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The report of the demonstration: its table and figures of what the students see."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Read a recipe from YAML, with overrides; every mistake becomes one line that names the file and the key."""
 
-from __future__ import annotations
-
 import difflib
 import itertools
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The report of a run as Markdown: its results, its figures, and how it was made."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The figures of a run's report, drawn from its folder."""
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Run a recipe: from the recipe to a run folder with its results."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The training loop: steps, records, evaluations and checkpoints, the same for every objective."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

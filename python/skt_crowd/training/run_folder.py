@@ -9,34 +9,21 @@ from skt_crowd.files import require_unused, write_text
 
 
 class RunFolder:
-    """Paths inside one run.
-
-    - ``recipe.yaml``: the recipe with every default and override written out
-    - ``environment.json``: versions, machine, threads, command
-    - ``metrics.jsonl``: losses, learning rate and held-out errors by step, one JSON object per line
-    - ``events/``: the same for TensorBoard
-    - ``checkpoints/last.pt``: everything a continuation needs
-    - ``checkpoints/best.safetensors``: the model with the least held-out MAE
-    - ``checkpoints/final.safetensors``: the model after the last step
-    - ``predictions.csv``: predicted and true count of every selection image
-    - ``results.json``: the numbers of the run; there when it has finished
-    - ``plots/``, ``report.md``: the same for people
-    """
+    """Paths inside one run."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.recipe = self.path / "recipe.yaml"
-        self.environment = self.path / "environment.json"
-        self.metrics = self.path / "metrics.jsonl"
-        self.events = self.path / "events"
-        self.checkpoints = self.path / "checkpoints"
-        self.last = self.checkpoints / "last.pt"
-        self.best = self.checkpoints / "best.safetensors"
-        self.final = self.checkpoints / "final.safetensors"
-        self.predictions = self.path / "predictions.csv"
-        self.results = self.path / "results.json"
-        self.plots = self.path / "plots"
-        self.report = self.path / "report.md"
+        self.recipe = self.path / "recipe.yaml"  # with every default and override written out
+        self.environment = self.path / "environment.json"  # versions, machine, threads, command
+        # Losses, learning rate and held-out errors by step, one JSON object per line; and the same for TensorBoard.
+        self.metrics, self.events = self.path / "metrics.jsonl", self.path / "events"
+        checkpoints = self.path / "checkpoints"
+        self.last = checkpoints / "last.pt"  # everything that a continuation needs
+        self.best = checkpoints / "best.safetensors"  # the model with the least held-out MAE
+        self.final = checkpoints / "final.safetensors"  # the model after the last step
+        self.predictions = self.path / "predictions.csv"  # predicted and true count of every selection image
+        self.results = self.path / "results.json"  # the numbers of the run; there when it has finished
+        self.plots, self.report = self.path / "plots", self.path / "report.md"  # the same for people
 
     @classmethod
     def create(cls, path: str | Path, recipe: str) -> RunFolder:

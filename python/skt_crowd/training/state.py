@@ -1,7 +1,5 @@
 """The state of a training run between two steps: what a continuation needs, bit for bit."""
 
-from __future__ import annotations
-
 import io
 import pickle
 from pathlib import Path
@@ -11,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from skt_crowd.errors import SktError
+from skt_crowd.errors import SktError, one_line
 from skt_crowd.files import write_bytes
+
+# What torch and dictionaries raise where a file is damaged or holds something else.
+_DAMAGED = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError)
 
 
 class TrainingState:
@@ -91,14 +92,6 @@ class TrainingState:
             raise SktError(
                 f"{path}: no checkpoint to continue from; start the run anew in another folder"
             ) from error
-        except (
-            OSError,
-            RuntimeError,
-            pickle.UnpicklingError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise SktError(f"{path}: not a complete training state of this recipe: {reason}") from error
+        except _DAMAGED as error:
+            message = f"{path}: not a complete training state of this recipe: {one_line(error)}"
+            raise SktError(message) from error

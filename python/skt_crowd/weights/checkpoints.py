@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from safetensors.torch import save as to_safetensors
 
 from skt_crowd.errors import SktError, UsageError
-from skt_crowd.files import atomic_write
+from skt_crowd.files import write_bytes
 from skt_crowd.models import MODELS, CrowdModel, available_models, build_model
 from skt_crowd.weights.files import copy_weights, read_metadata, read_weights
 from skt_crowd.weights.recognition import find_rate, recognize
@@ -38,12 +37,7 @@ def save_model(path: Path, model: CrowdModel, metadata: Mapping[str, str] | None
         if key in own:
             raise UsageError(f"metadata: {key!r} is set by save_model")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    content = to_safetensors(tensors, {**extra, **own})
-
-    def write(stream: BinaryIO) -> None:
-        stream.write(content)
-
-    atomic_write(Path(path), write)
+    write_bytes(Path(path), to_safetensors(tensors, {**extra, **own}))
 
 
 def load_model(path: Path) -> CrowdModel:

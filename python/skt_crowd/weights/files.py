@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from skt_crowd.errors import SktError
+from skt_crowd.errors import SktError, one_line
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 WRAPPERS = ("module.", "model.", "DME.")  # DataParallel; the classes around DSSINet and MCNN
@@ -76,11 +76,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def copy_weights(
-    module: nn.Module,
-    weights: Mapping[str, torch.Tensor],
-    origin: str,
-    *,
-    called: Callable[[str], str] = str,
+    module: nn.Module, weights: Mapping[str, torch.Tensor], origin: str, *, called: Callable[[str], str] = str
 ) -> None:
     """Copy ``weights`` into ``module`` in place, in the module's dtype; nothing changes if they do not fit.
 
@@ -109,11 +105,6 @@ def copy_weights(
     if problems:
         raise SktError(f"{origin}: weights do not fit: {'; '.join(problems)}")
     module.load_state_dict(dict(weights))
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message without line breaks, at most 200 characters."""
-    return " ".join(str(error).split())[:200]
 
 
 def _first_bytes(path: Path, count: int = len(HDF5_SIGNATURE)) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from skt_crowd.data import Mall, SigmaRule, SyntheticCrowds, make_density
-from skt_crowd.data.prepare import prepare_density_maps, read_prepared_map
+from skt_crowd.data.prepare import MapSettings, prepare_density_maps, read_prepared_map
 from skt_crowd.errors import SktError, UsageError
 from tests.data.crowd_files import write_mall
 
@@ -34,7 +34,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def prepare(folder: Path, dataset=CROWDS, **options):
-    return prepare_density_maps(dataset, folder, **{"sigma": RULE, "contact_sheet": False, **options})
+    making = {"sigma": RULE} | {
+        key: options.pop(key) for key in [*options] if key in MapSettings.model_fields
+    }
+    return prepare_density_maps(dataset, folder, MapSettings(**making), **{"contact_sheet": False, **options})
 
 
 def test_files(tmp_path):
@@ -191,11 +194,12 @@ import time
 from pathlib import Path
 from skt_crowd.data import SigmaRule
 from skt_crowd.data import SyntheticCrowds
-from skt_crowd.data.prepare import prepare_density_maps
+from skt_crowd.data.prepare import MapSettings, prepare_density_maps
 if __name__ == "__main__":
     crowds = SyntheticCrowds(length=6, height=40, width=56)
     slow = lambda image: time.sleep(0.5)
-    prepare_density_maps(crowds, Path({str(tmp_path / "maps")!r}), sigma=SigmaRule(kind="fixed", value=3.0),
+    settings = MapSettings(sigma=SigmaRule(kind="fixed", value=3.0))
+    prepare_density_maps(crowds, Path({str(tmp_path / "maps")!r}), settings,
                          workers={workers}, contact_sheet=False, on_image=slow)
 """
     script = tmp_path / "prepare.py"
@@ -342,10 +346,10 @@ def test_names_that_leave_the_folder(tmp_path, name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"boundary": "wrap"}, "boundary: expected conserve or clip, got 'wrap'"),
+        ({"boundary": "wrap"}, "boundary: expected 'conserve' or 'clip', got 'wrap'"),
         ({"layout": "zip"}, "layout: expected images or split, got 'zip'"),
-        ({"geodesic_weight": 1.0}, "geodesic_weight: expected at least 0 and below 1, got 1"),
-        ({"geodesic_gain": -1.0}, "geodesic_gain: expected a number of at least 0, got -1"),
+        ({"geodesic_weight": 1.0}, "geodesic_weight: expected less than 1, got 1"),
+        ({"geodesic_gain": -1.0}, "geodesic_gain: expected greater than or equal to 0, got -1"),
         ({"workers": 0}, "workers: expected at least 1, got 0"),
         (
             {"sigma": SigmaRule(kind="perspective")},

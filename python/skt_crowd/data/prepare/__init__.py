@@ -1,5 +1,11 @@
 """Density maps on disk for other programs, and contact sheets of them."""
 
-from skt_crowd.data.prepare.maps import PreparedImage, PreparedMaps, prepare_density_maps, read_prepared_map
+from skt_crowd.data.prepare.maps import (
+    MapSettings,
+    PreparedImage,
+    PreparedMaps,
+    prepare_density_maps,
+    read_prepared_map,
+)
 
-__all__ = ["PreparedImage", "PreparedMaps", "prepare_density_maps", "read_prepared_map"]
+__all__ = ["MapSettings", "PreparedImage", "PreparedMaps", "prepare_density_maps", "read_prepared_map"]

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -96,11 +96,7 @@ def save_page(path: Path, page: Image.Image, key: str) -> None:
     """
     text = PngInfo()
     text.add_text(_KEY, key)
-
-    def write(stream: BinaryIO) -> None:
-        page.save(stream, "PNG", pnginfo=text, compress_level=4)
-
-    atomic_write(path, write)
+    atomic_write(path, lambda stream: page.save(stream, "PNG", pnginfo=text, compress_level=4))
 
 
 def page_key(path: Path) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 import h5py
 import numpy as np
 import torch
+from pydantic import Field
 
 from skt_crowd.data.prepare.contact_sheet import (
     SheetImage,
@@ -37,8 +38,9 @@ from skt_crowd.data.prepare.map_files import (
 from skt_crowd.data.prepare.processes import Processes
 from skt_crowd.data.samples import CrowdDataset, CrowdSample
 from skt_crowd.data.targets import TRUNCATE, Boundary, SigmaRule, make_density
-from skt_crowd.errors import SktError, UsageError
+from skt_crowd.errors import SktError, UsageError, one_line
 from skt_crowd.files import atomic_write, write_json
+from skt_crowd.settings import Settings
 
 Layout = Literal["images", "split"]
 
@@ -69,14 +71,63 @@ class PreparedImage(NamedTuple):
     made: bool  # in this call
 
 
+class MapSettings(Settings):
+    """How the density map of an image is made of its points.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    sigma: SigmaRule = SigmaRule()
+    # As in skt_ext.density.density_map.
+    boundary: Boundary = "conserve"
+    # From 0 to below 1, for kernels that follow the outlines in the images; null: plain Gaussians.
+    geodesic_weight: float | None = Field(default=None, ge=0, lt=1)
+    geodesic_gain: float = Field(default=10.0, ge=0)
+
+    def density(self, sample: CrowdSample) -> np.ndarray:
+        """The map of a sample, (H, W) float32 people per pixel."""
+        height, width = sample.image.shape[:2]
+        return make_density(
+            sample.points,
+            self.sigma.sigmas(sample.points, sample.perspective),
+            (height, width),
+            boundary=self.boundary,
+            roi=sample.roi,
+            image=None if self.geodesic_weight is None else sample.image,
+            geodesic_weight=self.geodesic_weight,
+            geodesic_gain=self.geodesic_gain,
+        ).numpy()
+
+    def record(self) -> dict[str, Any]:
+        """Everything that decides the bytes of a map."""
+        unused = {"geodesic_gain": None} if self.geodesic_weight is None else {}
+        return self.model_dump() | {"truncate": TRUNCATE} | unused
+
+    def __str__(self) -> str:
+        """In few words, for the contact sheet."""
+        rule = self.sigma
+        limits = [
+            f"at {word} {value:g}"
+            for word, value in (("least", rule.minimum), ("most", rule.maximum))
+            if value is not None and rule.kind != "fixed"
+        ]
+        kind = {
+            "fixed": f"{rule.value:g} pixels",
+            "adaptive": f"{rule.beta:g} x mean distance to {rule.neighbors} nearest",
+            "perspective": f"{rule.metres:g} m by the perspective map",
+        }[rule.kind]
+        parts = [f"sigma: {', '.join([kind, *limits])}", f"boundary: {self.boundary}"]
+        if self.geodesic_weight is not None:
+            parts.append(f"geodesic: weight {self.geodesic_weight:g}")
+        return "; ".join(parts)
+
+
 def prepare_density_maps(
     dataset: CrowdDataset,
     output: Path,
+    settings: MapSettings,
     *,
-    sigma: SigmaRule,
-    boundary: Boundary = "conserve",
-    geodesic_weight: float | None = None,
-    geodesic_gain: float = 10.0,
     layout: Layout = "images",
     workers: int = 1,
     contact_sheet: bool = True,
@@ -99,10 +150,7 @@ def prepare_density_maps(
     Args:
         dataset: images and points, and regions of interest and perspective maps where it has them.
         output: the folder, made if it is missing.
-        sigma: the rule for the sigmas of the kernels.
-        boundary: ``"conserve"`` or ``"clip"``, as in ``skt_ext.density.density_map``.
-        geodesic_weight, geodesic_gain: as there, for kernels that keep to the outlines in the images; None for plain
-            Gaussians.
+        settings: how maps are made.
         layout: ``"images"`` or ``"split"``.
         workers: processes. Each holds one image and its map at a time, besides its libraries.
         contact_sheet: whether to draw contact sheets.
@@ -112,34 +160,21 @@ def prepare_density_maps(
         on_image: called after each map, in order, for progress.
 
     Raises:
-        UsageError: `boundary`, `layout`, `workers` or a geodesic setting is not one of these.
+        UsageError: `layout` or `workers` is not one of these.
         SktError: a file is in the way, an image cannot be read, or the disk is full; names file and cause.
             Nothing is written where a file is in the way.
     """
-    if boundary not in get_args(Boundary):
-        raise UsageError(f"boundary: expected conserve or clip, got {boundary!r}")
     if layout not in get_args(Layout):
         raise UsageError(f"layout: expected images or split, got {layout!r}")
     if workers < 1:
         raise UsageError(f"workers: expected at least 1, got {workers}")
     output, names = Path(output), dataset.names
-    if geodesic_weight is not None and not 0 <= geodesic_weight < 1:
-        raise UsageError(f"geodesic_weight: expected at least 0 and below 1, got {geodesic_weight}")
-    if not 0 <= geodesic_gain < float("inf"):
-        raise UsageError(f"geodesic_gain: expected a number of at least 0, got {geodesic_gain}")
-    settings = {
-        "sigma": sigma.model_dump(),
-        "boundary": boundary,
-        "truncate": TRUNCATE,
-        "geodesic_weight": geodesic_weight,
-        "geodesic_gain": None if geodesic_weight is None else geodesic_gain,
-    }
     manifest: dict[str, Any] = {
         MAKER_KEY: MAKER,
         "complete": False,
         "layout": layout,
         "data": {"kind": dataset.kind, **(source or {})},
-        "settings": settings,
+        "settings": settings.record(),
         "versions": _versions(),
     }
     _claim(output, names, manifest, overwrite)
@@ -148,20 +183,8 @@ def prepare_density_maps(
     folder = output if layout == "images" else output / _PARTS  # where maps are written one by one
     for place in (output, folder, output / SHEETS):
         _remove_leftovers(place)
-    in_json = json.dumps(settings, sort_keys=True)
-    makers = [
-        _MapMaker(
-            index,
-            folder,
-            output / ONE_FILE if layout == "split" else None,
-            sigma,
-            boundary,
-            geodesic_weight,
-            geodesic_gain,
-            in_json,
-        )
-        for index in range(len(names))
-    ]
+    packed = output / ONE_FILE if layout == "split" else None
+    makers = [_MapMaker(index, folder, packed, settings) for index in range(len(names))]
     records: list[MapRecord] = []
     made = pages = 0
     with Processes(workers, dataset) as processes:
@@ -173,9 +196,7 @@ def prepare_density_maps(
         if layout == "split":
             _pack(output, names)
         if contact_sheet:
-            painters = _page_painters(
-                dataset, output, records, manifest["data"], _describe(sigma, boundary, geodesic_weight)
-            )
+            painters = _page_painters(dataset, output, records, manifest["data"], str(settings))
             pages = sum(1 for _ in processes.map(painters))
             _remove_pages_beyond(output / SHEETS, pages)
     totals: dict[str, Any] = {
@@ -201,7 +222,7 @@ def read_prepared_map(folder: Path, name: str) -> np.ndarray:
         with h5py.File(path, "r") as file:
             return np.asarray(file[key][()])
     except (OSError, KeyError) as error:
-        raise SktError(f"{path}: no map {key} can be read: {' '.join(str(error).split())}") from error
+        raise SktError(f"{path}: no map {key} can be read: {one_line(error)}") from error
 
 
 # Making maps
@@ -214,38 +235,25 @@ class _MapMaker:
     index: int
     folder: Path  # for the file of this map
     packed: Path | None  # the file of all maps, which may hold this one from an earlier call
-    sigma: SigmaRule
-    boundary: Boundary
-    geodesic_weight: float | None
-    geodesic_gain: float
-    settings: str  # JSON
+    settings: MapSettings
 
     def __call__(self, dataset: CrowdDataset) -> tuple[MapRecord, bool]:
         """The map's record, and whether it was made now."""
         sample, name = dataset[self.index], dataset.names[self.index]
         inputs = _hash_inputs(sample, dataset.image_path(self.index))
-        for there in self._stored(name):
+        settings = json.dumps(self.settings.record(), sort_keys=True)
+        for there in self._stored(name, settings):
             if there.inputs == inputs:
                 return there, False
-        height, width = sample.image.shape[:2]
-        sigma = self.sigma.sigmas(sample.points, sample.perspective)
-        density = make_density(
-            sample.points,
-            sigma,
-            (height, width),
-            boundary=self.boundary,
-            roi=sample.roi,
-            image=None if self.geodesic_weight is None else sample.image,
-            geodesic_weight=self.geodesic_weight,
-            geodesic_gain=self.geodesic_gain,
-        ).numpy()
+        density = self.settings.density(sample)
+        height, width = density.shape
         total = float(density.sum(dtype=np.float64))
         people, outside = len(sample.points), sample.outside
         record = MapRecord(height, width, people, outside, total, *inputs, sha256_of(density))
-        write_map(self.folder / f"{name}.h5", density, record, self.settings)
+        write_map(self.folder / f"{name}.h5", density, record, settings)
         return record, True
 
-    def _stored(self, name: str) -> Iterator[MapRecord]:
+    def _stored(self, name: str, settings: str) -> Iterator[MapRecord]:
         """The whole maps of this image on disk."""
         places = [(self.folder / f"{name}.h5", "/")]
         if self.packed is not None:
@@ -253,7 +261,7 @@ class _MapMaker:
         for path, group in places:
             with _opened(path) as file:
                 if file is not None and group in file:
-                    record = read_record(file[group], self.settings)
+                    record = read_record(file[group], settings)
                     if record is not None:
                         yield record
 
@@ -452,20 +460,3 @@ def _remove_pages_beyond(folder: Path, pages: int) -> None:
         number = path.stem.removeprefix("page_")
         if number.isdecimal() and int(number) > pages and page_key(path) is not None:
             path.unlink()
-
-
-def _describe(sigma: SigmaRule, boundary: Boundary, geodesic_weight: float | None) -> str:
-    limits = [
-        f"at {word} {value:g}"
-        for word, value in (("least", sigma.minimum), ("most", sigma.maximum))
-        if value is not None and sigma.kind != "fixed"
-    ]
-    rule = {
-        "fixed": f"{sigma.value:g} pixels",
-        "adaptive": f"{sigma.beta:g} x mean distance to {sigma.neighbors} nearest",
-        "perspective": f"{sigma.metres:g} m by the perspective map",
-    }[sigma.kind]
-    parts = [f"widths: {', '.join([rule, *limits])}", f"boundary: {boundary}"]
-    if geodesic_weight is not None:
-        parts.append(f"geodesic: weight {geodesic_weight:g}")
-    return "; ".join(parts)

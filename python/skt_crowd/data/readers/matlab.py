@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from skt_crowd.errors import SktError
+from skt_crowd.errors import SktError, one_line
 
 _LAYOUTS = {
     "image_info": "ShanghaiTech: image_info{1}.location, (people, 2) [x, y]",
@@ -124,8 +124,7 @@ def _load_variable(path: Path, wanted: str) -> Any:
     except NotImplementedError:
         raise SktError(f"{path}: a MATLAB 7.3 file; save it with save(..., '-v7')") from None
     except Exception as error:  # damaged files make the parser raise nearly anything
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise SktError(f"{path}: not a readable MATLAB file: {cause}") from error
+        raise SktError(f"{path}: not a readable MATLAB file: {one_line(error)}") from error
     if wanted in contents:
         return contents[wanted]
     found = [name for name in contents if not name.startswith("__")]

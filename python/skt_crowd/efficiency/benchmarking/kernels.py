@@ -1,7 +1,5 @@
 """Time the losses of skt_ext against eager torch and torch.compile: check first, then measure."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Write what was measured: one CSV row per figure, with everything needed to read it later, and a plot."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is timed: the losses, on features of the shapes that CSRNet and 1/4-CSRNet have for an image of a given size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
