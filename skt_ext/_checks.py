@@ -44,6 +44,12 @@ def check_device(name: str, value: Tensor, other_name: str, other: Tensor) -> No
         raise ValueError(f"{name} must be on the device of {other_name}, {other.device}, got {value.device}")
 
 
+def check_dense(name: str, value: Tensor) -> None:
+    """Neither sparse nor quantized: an operator would be missing for it, deep inside."""
+    if value.layout != torch.strided or value.is_quantized:
+        raise TypeError(f"{name} must be a dense tensor, got layout {value.layout} of {value.dtype}")
+
+
 # Features and maps of the losses
 
 
@@ -53,6 +59,7 @@ def check_feature(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a tensor (N, C, H, W), got {type(value).__name__}")
     if value.dtype not in DTYPES:
         raise TypeError(f"{name} must be float64, float32, float16 or bfloat16, got {value.dtype}")
+    check_dense(name, value)
     if value.ndim != 4:
         raise ValueError(f"{name} must have 4 axes (N, C, H, W), got shape {tuple(value.shape)}")
     if 0 in value.shape[1:]:

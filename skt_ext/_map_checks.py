@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skt_ext._checks import as_count, as_number, check_device
+from skt_ext._checks import as_count, as_number, check_dense, check_device
 
+LARGEST_SIDE = 2**23  # pixels; float32 has no halves beyond it
 LARGEST_RADIUS = 1_000_000  # pixels; beyond any image, and a kernel of this size still fits in memory
 # A Gaussian of this sigma is one pixel, or two where the person stands exactly between them; squares of smaller ones
 # would not be numbers any more.
@@ -28,7 +29,15 @@ def as_float64(name: str, value: Any, expected: str) -> Tensor:
     return value.to(torch.float64)
 
 
+def _check_values(name: str, value: Tensor) -> None:
+    """A map is made of values, which a meta tensor does not have."""
+    check_dense(name, value)
+    if value.is_meta:
+        raise TypeError(f"{name} must have values, got a tensor on the device meta")
+
+
 def _check_constant(name: str, value: Tensor) -> None:
+    _check_values(name, value)
     if value.requires_grad:
         raise ValueError(f"{name} requires a gradient, which skt_ext does not compute: pass {name}.detach()")
 
@@ -67,6 +76,8 @@ def as_sigma(sigma: Any, points: Tensor, truncate: float, name: str = "sigma") -
     if isinstance(sigma, numbers.Real):
         sigmas = points.new_full((people, kernels, 2), as_number(name, sigma, positive=True))
     else:
+        if isinstance(sigma, Tensor):
+            check_device(name, sigma, "points", points)
         sigmas = as_float64(name, sigma, "(P,), or a number")
         check_device(name, sigmas, "points", points)
         shapes: tuple[tuple[int, ...], ...]
@@ -97,8 +108,8 @@ def as_shape(shape: Any) -> tuple[int, int]:
     if not isinstance(shape, (tuple, list, torch.Size)) or len(shape) != 2:
         raise ValueError(f"shape must be (H, W), got {shape!r}")
     height, width = as_count("shape[0]", shape[0]), as_count("shape[1]", shape[1])
-    if height * width >= 2**48:
-        raise ValueError(f"shape must be (H, W) with fewer than 2^48 pixels, got {height} x {width}")
+    if max(height, width) > LARGEST_SIDE:
+        raise ValueError(f"shape must be (H, W) of at most 2^23 pixels each, got {height} x {width}")
     return height, width
 
 
@@ -112,7 +123,10 @@ def as_region(roi: Any, shape: tuple[int, ...], axes: str = "(H, W)") -> Tensor:
         raise ValueError(
             f"roi must have the shape {axes} of the map{'s' if len(shape) > 2 else ''}, {shape}, got {tuple(roi.shape)}"
         )
-    return torch.from_numpy(np.array(roi, order="C")) if isinstance(roi, np.ndarray) else roi
+    if isinstance(roi, np.ndarray):
+        return torch.from_numpy(np.array(roi, order="C"))
+    _check_values("roi", roi)
+    return roi
 
 
 def as_image(image: Any, shape: tuple[int, int], batch: tuple[int, ...] = ()) -> Tensor:

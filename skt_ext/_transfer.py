@@ -110,7 +110,7 @@ class StructuredKnowledgeTransfer(nn.Module):
                 f"got {len(teacher_channels)}"
             )
         check_choice("profile", profile, PROFILES)
-        if len(weights) != 3:
+        if not isinstance(weights, (tuple, list)) or len(weights) != 3:
             raise ValueError(f"weights must be the three numbers (a1, a2, a3) of equation 8, got {weights!r}")
         check_choice("reduction", reduction, ("sum", "batchmean"))
         self.profile = profile

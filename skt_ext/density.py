@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from skt_ext import _library
-from skt_ext._checks import DTYPES, as_count, as_number, check_choice
+from skt_ext._checks import DTYPES, as_count, as_number, check_choice, check_dense
 from skt_ext._map_checks import as_geodesic, as_image, as_people, as_region, as_shape, as_sigma
 from skt_ext.ops import OPERATORS
 from skt_ext.ops.density_splat import sum_blocks
@@ -219,6 +219,7 @@ def downsample_density(density: Tensor, factor: int) -> Tensor:
         raise TypeError(f"density must be a tensor (..., H, W), got {type(density).__name__}")
     if density.dtype not in DTYPES:
         raise TypeError(f"density must be float64, float32, float16 or bfloat16, got {density.dtype}")
+    check_dense("density", density)
     if density.ndim < 2:
         raise ValueError(f"density must have at least 2 axes (..., H, W), got shape {tuple(density.shape)}")
     return sum_blocks(density, as_count("factor", factor))

@@ -81,6 +81,8 @@ def cosine_transfer_loss(
     """
     check_student_and_teacher(student, teacher)
     eps = as_number("eps", eps, positive=True)
+    if eps > torch.finfo(torch.float32).max:
+        raise ValueError(f"eps must be at most the largest float32, got {eps!r}")
     check_choice("reduction", reduction, REDUCTIONS)
     if reduction == "none":
         return cosine_loss(student, teacher, eps, per_pixel=True)

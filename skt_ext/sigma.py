@@ -92,6 +92,7 @@ def nearest_neighbor_sigma(
         >>> nearest_neighbor_sigma(torch.tensor([[0.0, 0.0], [0.0, 10.0], [0.0, 100.0]]))
         tensor([10., 10., 30.], dtype=torch.float64)
     """
+    maximum = as_number("maximum", maximum, positive=True)
     return geometry_adaptive_sigma(
         points, beta=1.0, neighbors=1, fallback=maximum, minimum=minimum, maximum=maximum
     )

@@ -296,7 +296,7 @@ ONE = torch.zeros(1, 2)
         (
             lambda: density_map(ONE, (2**31, 2**31), 1.0),
             ValueError,
-            "shape must be (H, W) with fewer than 2^48 pixels, got 2147483648 x 2147483648",
+            "shape must be (H, W) of at most 2^23 pixels each, got 2147483648 x 2147483648",
         ),
         (
             lambda: density_map(ONE, (2, 2), 1.0, geodesic_weight=0.5, geodesic_gain=1e300),
