@@ -98,7 +98,7 @@ inline Prepared prepared(const Tensor& student, const Tensor& teacher) {
 // Lanes of a warp that share a pixel's channels: the fewest, as a power of two, that take them in one step.
 inline int lanes_for(int64_t channels, int count) {
   int lanes = 1;
-  while (lanes < gpu::kWarp && lanes * count < channels) lanes *= 2;
+  while (lanes < gpu::kWarp && int64_t{lanes} * count < channels) lanes *= 2;
   return lanes;
 }
 

@@ -138,7 +138,7 @@ void rescale(const CudaDevice& device, Tensor& gradient, const Tensor& grad, dou
   visit_count<kWidest>(reinterpret_cast<uintptr_t>(data) % 16 == 0, [&](auto width) {
     constexpr int kCount = decltype(width)::value;
     constexpr int64_t kMostBlocks = 2048;  // enough for a whole GPU, and few if there is nothing to do
-    const Launch shape{std::min(divide_up(count, int64_t{kernels::kThreads * kCount}), kMostBlocks), 1,
+    const Launch shape{std::min(divide_up(count, int64_t{kernels::kThreads} * kCount), kMostBlocks), 1,
                        dim3(kernels::kThreads)};
     launch("rescale_", device, shape, kernels::rescale<E, kCount>, data, count, wide.const_data_ptr<A>(), scale);
   });

@@ -62,7 +62,7 @@ void forward(const char* op, const CudaDevice& device, const Tensor& student, co
   const bool wide = rows_aligned<T>(student) && rows_aligned<T>(teacher);
 
   Tensor partial = torch::stable::new_empty(student, {batch * parts * tiles, kTile, kTile});
-  Tensor sums = torch::stable::new_empty(student, {batch, tiles * kSide * kSide}, ScalarType::Double);
+  Tensor sums = torch::stable::new_empty(student, {batch, int64_t{tiles} * kSide * kSide}, ScalarType::Double);
   launch(op, device, {batch * parts * tiles, 1, dim3(Engine::kThreads), kSharedBytes<Engine>},
          kernels::products<Engine>, student.const_data_ptr<T>(), teacher.const_data_ptr<T>(), groups, positions, parts,
          tiles, wide, partial.mutable_data_ptr<T>());

@@ -118,6 +118,7 @@ std::vector<Tensor> pool_and_pack_backward(const Tensor& grad, const Tensor& pac
   const PackedSizes sizes =
       check_pool_and_pack_backward(grad, packed, argmax, inverse_deviation, features, sizes_of_windows);
   std::vector<Tensor> gradients;
+  gradients.reserve(features.size());
   for (const Tensor& feature : features) {
     gradients.push_back(
         empty_on_device_of(feature, shape_of(feature), feature.scalar_type(), memory_format_of(feature)));

@@ -2,7 +2,7 @@
 
 #include <sys/mman.h>
 
-#include <cstring>
+#include <algorithm>
 #include <new>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -77,8 +77,8 @@ void Fiber::restart(void (*entry)()) {
   top[0] = reinterpret_cast<void*>(entry);
   top[1] = nullptr;
   top -= kSavedRegisters;
-  std::memset(top, 0, kSavedRegisters * sizeof(void*));
-  pointer_ = top;
+  std::fill_n(top, kSavedRegisters, nullptr);
+  pointer_ = static_cast<void*>(top);
   sanitizer_frames_ = nullptr;
 }
 

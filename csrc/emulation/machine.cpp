@@ -27,7 +27,7 @@ struct WarpCall {
 
 namespace {
 
-constexpr size_t kMostThreads = 1024, kMostShared = 99 * 1024;  // of sm_86, 89 and 120; sm_75 has 64 KiB
+constexpr size_t kMostThreads = 1024, kMostShared = size_t{99} << 10;  // of sm_86, 89 and 120; sm_75 has 64 KiB
 constexpr int kUnset = 0xff;
 
 class Machine {

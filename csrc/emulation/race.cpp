@@ -15,11 +15,13 @@
 #include "machine.h"
 #include "race.h"
 
+// The linker and the compiler choose these names. NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 // The static data of this library, where a plain __shared__ array lies.
 extern char __bss_start[] __attribute__((visibility("hidden")));
 extern char _end[] __attribute__((visibility("hidden")));
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace skt::emulation {
 namespace {
@@ -103,7 +105,7 @@ void count(size_t bytes, Access kind) {
   const Thread* thread = block.current;
   if (!thread || thread->fiber.owns(address) || within(address, &builtin, sizeof(builtin)) ||
       within(address, &block, sizeof(block)) || within(address, thread, sizeof(Thread)) ||
-      within(address, &access_hook, sizeof(access_hook)) || on_host_stack(address)) {
+      within(address, static_cast<const void*>(&access_hook), sizeof(access_hook)) || on_host_stack(address)) {
     return;
   }
   if (pages_of_launch != block.launch) {
@@ -155,6 +157,7 @@ Counts take_counts() { return std::exchange(counts, {}); }
 
 }  // namespace skt::emulation
 
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 
 #define SKT_HOOKS(bytes)                                                                          \
@@ -192,3 +195,4 @@ void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 }
+// NOLINTEND(bugprone-reserved-identifier)
