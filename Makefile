@@ -15,7 +15,7 @@ help:  ## list the commands
 demo: $(INSTALLED)  ## distil a small teacher on synthetic crowds, three seeds: table, figures, report in runs/demo
 	$(BIN)/skt demo --output runs/demo --resume
 
-demo-quick: $(INSTALLED)  ## one teacher and one student, about two minutes on two idle cores
+demo-quick: $(INSTALLED)  ## a first look: a small teacher and one distilled student, in runs/demo-quick
 	$(BIN)/skt demo --quick --output runs/demo-quick --resume
 
 test: $(INSTALLED) lint check-types  ## linters, types and the whole test suite

@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -35,10 +36,12 @@ CSRC = ROOT / "csrc"
 HERE = Path(__file__).parent
 MODES = ("plain", "race", "sanitized")
 ORDERS = ("forward", "reverse", "random")
-OPERATORS = (
-    "cosine_loss", "rescale_", "pool_and_pack", "pool_and_pack_backward", "dense_fsp_distance",
-    "dense_fsp_distance_backward", "embedded_distance", "embedded_distance_backward",
-)  # fmt: skip
+# Those that csrc/cuda implements.
+OPERATORS = tuple(
+    name
+    for source in sorted(CSRC.glob("cuda/*.cu"))
+    for name in re.findall(r'impl\("(\w+)"', source.read_text())
+)
 
 FLAGS = (
     "-x",
