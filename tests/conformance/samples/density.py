@@ -139,7 +139,10 @@ of_all_maps = (
         r"offsets must start at 0 and end at P = 30; got \(1, 30\)",
         lambda _: dict(offsets=torch.tensor([1, 30])),
     ),
-    (r"offsets must not fall; got \(0, 30, 29, 30\)", lambda _: dict(offsets=torch.tensor([0, 30, 29, 30]))),
+    (
+        r"offsets must not decrease; got \(0, 30, 29, 30\)",
+        lambda _: dict(offsets=torch.tensor([0, 30, 29, 30])),
+    ),
     (r"offsets must have shape \(B \+ 1,\); got \(0,\)", lambda _: dict(offsets=torch.tensor([]).long())),
     ("offsets must be on the device of points", lambda _: dict(offsets=torch.tensor([0, 30], device="meta"))),
     (r"the image's \(height, width\) must be positive .*; got \(0, 26\)", lambda _: dict(height=0)),
