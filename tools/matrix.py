@@ -246,6 +246,9 @@ def main() -> None:
         home = folder / f"python{cell.python}-torch{cell.torch}"
         wanted_again = any((c.python, c.torch) == (cell.python, cell.torch) for c in planned[index + 1 :])
         if not (arguments.keep or wanted_again or home.is_symlink()):
+            (home / ".ready").unlink(
+                missing_ok=True
+            )  # first: what is half removed must not be taken for whole
             shutil.rmtree(home, ignore_errors=True)
     if arguments.output:
         write_csv(arguments.output, rows, wheel, parts)

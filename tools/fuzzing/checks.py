@@ -113,10 +113,12 @@ def _compare_values(
         return
     is_double = ours.dtype == torch.float64 and not allowance.single
     working = torch.finfo(torch.float64 if is_double else torch.float32)
-    largest = float(true[fits].abs().max()) or 1.0  # what cancels to 0 was made of something
+    largest = float(true[fits].abs().max())
     lost_by_plain = max(lost_elsewhere, float((plain - true)[fits].abs().max()))
     lost_by_plain *= working.eps / torch.finfo(torch.float32).eps
-    allowed = ROUNDINGS * working.eps * largest + TIMES_PLAIN * lost_by_plain
+    allowed = (
+        ROUNDINGS * largest + 1
+    ) * working.eps + TIMES_PLAIN * lost_by_plain  # 1: what cancels was of that size
     allowed = allowed + 2 * info.eps * true.abs() + 2 * info.smallest_normal * info.eps
     if allowance.coarse:
         allowed = allowed + 0.05 * largest
