@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +23,6 @@ class Backend:
     rounds = False  # operands of products, as the argument `precision` says
     checks = True  # refuses bad input
     fakes = True  # is compared with fake tensors
-    device: ClassVar[str] = "cpu"
 
     def start(self, config: pytest.Config) -> None:
         pass
@@ -146,7 +145,9 @@ class Triton(Backend):
 
 class Cuda(Backend):
     rounds = True
-    device = "cuda"
+
+    def takes(self, sample: Sample) -> bool:
+        return torch.cuda.is_available()
 
     def start(self, config: pytest.Config) -> None:
         if not torch.cuda.is_available():

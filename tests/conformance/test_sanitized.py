@@ -16,6 +16,7 @@ if inside(INSIDE):
 
 else:
 
+    @pytest.mark.timeout(1800)
     def test_under_sanitizers(request):
         if reason := emulation.why_not():
             pytest.skip(reason)
