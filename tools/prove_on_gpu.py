@@ -267,8 +267,8 @@ def _pytest(arguments: argparse.Namespace, chosen: list[str]) -> str:
         f"--junitxml={report}",
         *chosen,
     ]
-    # Options of plugins that are not here are no reason not to test.
-    plugins = [] if importlib.util.find_spec("pytest_timeout") else ["-o", "timeout="]
+    # Options of a plugin that is not here are no reason not to test.
+    plugins = [] if importlib.util.find_spec("pytest_timeout") else ["-o", "addopts=--import-mode=importlib"]
     code = subprocess.run([*command, *plugins], cwd=arguments.output / "tree", check=False).returncode
     if not report.exists():
         raise SystemExit(f"pytest ended with {code}, without a report")
