@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("skt_ext", "python", "tests", "tools", "benchmarks", "csrc", "CMakeLists.txt", "pyproject.toml")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.so", "results", "*.egg-info")
 MINUTES = 8.0
+SUITE_OF = {"cuda": "tests/conformance/test_cuda.py", "cpu": "tests/conformance/test_native.py"}
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,7 @@ def build(arguments: argparse.Namespace) -> str:
 
 def suite(arguments: argparse.Namespace) -> str:
     """The conformance suite on the device, and the tests that only a device has."""
-    on_cuda = arguments.device == "cuda"
-    chosen = (
-        ["tests/conformance/test_cuda.py", "tests/gpu"] if on_cuda else ["tests/conformance/test_native.py"]
-    )
+    chosen = [SUITE_OF[arguments.device]]
     if arguments.quick:
         chosen += ["-k", "rescale_"]
     return _pytest(arguments, chosen)
@@ -267,8 +265,8 @@ def _pytest(arguments: argparse.Namespace, chosen: list[str]) -> str:
         f"--junitxml={report}",
         *chosen,
     ]
-    # Options of plugins that are not here are no reason not to test.
-    plugins = [] if importlib.util.find_spec("pytest_timeout") else ["-o", "timeout="]
+    # Options of a plugin that is not here are no reason not to test.
+    plugins = [] if importlib.util.find_spec("pytest_timeout") else ["-o", "addopts=--import-mode=importlib"]
     code = subprocess.run([*command, *plugins], cwd=arguments.output / "tree", check=False).returncode
     if not report.exists():
         raise SystemExit(f"pytest ended with {code}, without a report")

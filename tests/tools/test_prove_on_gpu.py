@@ -1,6 +1,7 @@
 """The rehearsal of the proof on a GPU: its stages run on the CPU, and a failure is written down, not lost."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,13 @@ def test_a_rehearsal_passes_and_its_page_has_every_operator(tmp_path):
         assert f"| {row['operator']} | {row['dtype']} | native |" in page
     assert "everything passed" in page.splitlines()[0]
     assert "A rehearsal on the CPU: no figure below is a GPU's." in page
+
+
+def test_the_suite_of_a_device_is_there():
+    text = TOOL.read_text()
+    suites = re.findall(r'"(tests/\S+\.py)"', text)
+    assert suites == ["tests/conformance/test_cuda.py", "tests/conformance/test_native.py"]
+    assert all((TOOL.parents[1] / suite).exists() for suite in suites)
 
 
 def test_a_failed_stage_is_written_down_and_the_next_goes_on(tmp_path):
