@@ -38,7 +38,7 @@ def kernel_rows(setting: Setting, limits: dict[str, Any], on_row: Callable[[dict
             found: dict[str, Any] = {"operator": row.name, "dtype": short(dtype), "error": None}
             found["implementation"] = used[row.name][setting.device.type]
             try:
-                seconds = setting.seconds(row.call)
+                seconds = setting.seconds(row.call, kernels_alone=True)
             except Exception as error:
                 on_row(found | {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"})
                 continue

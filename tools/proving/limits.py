@@ -14,7 +14,7 @@ def measure_limits(setting: Setting) -> dict[str, Any]:
     mib = 16 if setting.quick else 1024 if setting.device.type == "cuda" else 256
     source = torch.ones(mib * 2**18, device=setting.device)
     target = torch.empty_like(source)
-    bandwidth = 2 * source.nbytes / setting.seconds(lambda: target.copy_(source))
+    bandwidth = 2 * source.nbytes / setting.seconds(lambda: target.copy_(source), kernels_alone=True)
     size = 256 if setting.quick else 8192 if setting.device.type == "cuda" else 1024
     products = {}
     for name, dtype in (
@@ -36,4 +36,6 @@ def measure_limits(setting: Setting) -> dict[str, Any]:
 def _product_rate(setting: Setting, size: int, dtype: torch.dtype) -> float:
     left, right = torch.randn(2, size, size, device=setting.device).to(dtype)
     out = torch.empty_like(left)
-    return size**3 / setting.seconds(lambda: torch.mm(left, right, out=out), max(setting.rounds // 2, 2))
+    return size**3 / setting.seconds(
+        lambda: torch.mm(left, right, out=out), max(setting.rounds // 2, 2), kernels_alone=True
+    )

@@ -103,7 +103,8 @@ def _kernels(found: Report) -> str:
     return (
         f"## Operators on the features of one image of {_size(found)}\n\n"
         "The limit is the larger of least bytes / copy rate and operations / product rate, both as measured above; "
-        "half features are held against the half product. Six features in one row, launches included, cold cache.\n\n"
+        "half features are held against the half product. One row has all six features. On CUDA the cache is cold and "
+        "launches are not counted; on the CPU it is warm, which allows more than 100 %.\n\n"
         + table(["operator", "dtype", "by", "us", "limit us", "share of the limit"], rows)
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 FLUSH_BYTES = 256 * 2**20  # more than the second-level cache of any GPU
+HEAD_START = 2_000_000  # clocks, a millisecond: the device waits until the CPU has launched everything
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,16 @@ class Setting:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def seconds(self, call: Callable[[], object], rounds: int | None = None) -> float:
-        """Median of one call, each with a cold second-level cache, after two that are not counted."""
+    def seconds(
+        self, call: Callable[[], object], rounds: int | None = None, *, kernels_alone: bool = False
+    ) -> float:
+        """Median of one call after two that are not counted; on CUDA with a cold second-level cache.
+
+        Args:
+            call: what is timed.
+            rounds: how often; the setting's own where it is not given.
+            kernels_alone: on CUDA, without the time that the CPU takes to launch them.
+        """
         for _ in range(2):
             call()
         rounds = rounds or self.rounds
@@ -60,6 +69,8 @@ class Setting:
         laps = []
         for _ in range(rounds):
             flush.zero_()
+            if kernels_alone:
+                torch.cuda._sleep(HEAD_START)
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             start.record()
             call()
